@@ -1,0 +1,109 @@
+"""What can go wrong, as a closed set: each code says what happened, who must act, and what to do next.
+
+    Refused            a rule said no: the asker is told, nothing is retried
+    Conflict           somebody else was faster: reload and decide again (infra only)
+    anything else      broken: retried with growing delay, then a dead letter with its reason
+"""
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+
+class Who(Enum):
+    """Who must act."""
+
+    USER = "user"
+    SITE = "site"
+    OPERATOR = "operator"
+    NOBODY = "nobody"
+
+
+class Advice(NamedTuple):
+    """The sentences of one code; parameters are filled in, never glued into the code."""
+
+    what: str
+    who: Who
+    next: str
+
+
+class Code(Enum):
+    """Every refusal and failure Spinor knows, by the name that is stored, sent and documented."""
+
+    # jobs
+    JOB_UNKNOWN = Advice("there is no job {job}", Who.USER, "spinor job list")
+    JOB_EXISTS = Advice("job {job} exists already", Who.USER, "spinor job show {job}")
+    JOB_STATE = Advice("job {job} is {status}: {verb} is not possible from there", Who.USER, "spinor history job {job}")
+    JOB_ATTEMPT = Advice("attempt {attempt} of job {job} is over, attempt {current} is the current one", Who.NOBODY,
+                         "spinor history job {job}")  # fmt: skip
+    JOB_NOT_YOURS = Advice("job {job} belongs to somebody else", Who.USER, "spinor job list")
+    RESCHEDULED_TOO_OFTEN = Advice("job {job} was rescheduled {count} times already", Who.USER,
+                                   "spinor job show {job}")  # fmt: skip
+    # pilots
+    PILOT_UNKNOWN = Advice("there is no pilot {pilot}", Who.SITE, "spinor pilot list")
+    PILOT_GONE = Advice("pilot {pilot} is {status}", Who.SITE, "spinor pilot show {pilot}")
+    PILOT_SECRET = Advice("the pilot's secret is not accepted", Who.SITE, "spinor pilot show {pilot}")
+    PILOT_JOB = Advice("job {job} is not a job of pilot {pilot}", Who.SITE, "spinor pilot show {pilot}")
+    # input
+    JDL_SYNTAX = Advice("line {line}, column {column}: {problem}", Who.USER, "spinor job plan FILE")
+    DESCRIPTION = Advice("{field}: {problem}", Who.USER, "spinor job plan FILE")
+    TOO_MANY = Advice("{count} {things}, at most {limit} at once", Who.USER, "send smaller parts")
+    TOO_LARGE = Advice("{size} bytes, at most {limit} are accepted", Who.USER, "send smaller parts")
+    MALFORMED = Advice("the message cannot be read: {problem}", Who.USER, "see the interface documents at /api/docs")
+    TOPIC_UNKNOWN = Advice("there is no topic {topic}", Who.USER, "see the list of topics at /asyncapi")
+    VERSION_UNKNOWN = Advice("version {version} of {topic} is not known here", Who.OPERATOR, "spinor doctor")
+    NOT_FOUND = Advice("there is no {thing} {name}", Who.USER, "spinor status")
+    # sandboxes
+    SANDBOX_UNKNOWN = Advice("there is no sandbox {pfn}", Who.USER, "upload it again")
+    SANDBOX_TOO_LARGE = Advice("the sandbox has {size} bytes, at most {limit} are accepted", Who.USER,
+                               "put large files on a storage element")  # fmt: skip
+    SANDBOX_MISMATCH = Advice("the sandbox does not have the announced {property}", Who.USER, "upload it again")
+    # access
+    NO_TOKEN = Advice("no valid credential came with the request", Who.USER, "spinor login")
+    FORBIDDEN = Advice("this needs {right}", Who.USER, "spinor whoami")
+    # the system
+    BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
+    DATABASE_AWAY = Advice("the database cannot be reached", Who.OPERATOR, "spinor doctor")
+    DEADLINE = Advice("no answer came within {seconds} s", Who.OPERATOR, "spinor status")
+    BUSY = Advice("somebody else changes the same thing at the moment", Who.NOBODY, "try again")
+    BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")
+    SETTING = Advice("the setting {name}: {problem}", Who.OPERATOR, "spinor doctor")
+    EXTENSION = Advice("{problem}", Who.USER, "{next}")
+
+    @property
+    def slug(self) -> str:
+        """The code as it is stored and sent: `job-unknown`."""
+        return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def of(cls, slug: str) -> "Code":
+        """The code of this name; BROKEN for one we do not know (an answer from a newer release)."""
+        return cls.__members__.get(slug.upper().replace("-", "_"), cls.BROKEN)
+
+
+class Blank(dict[str, Any]):
+    """Parameters for a template; what is missing is shown by its name."""
+
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"
+
+
+class Refused(Exception):
+    """A rule said no. Carries a code and its parameters as fields, never prose."""
+
+    def __init__(self, code: Code, **parameters: Any) -> None:
+        super().__init__(code.slug, parameters)
+        self.code = code
+        self.parameters = parameters
+
+    @property
+    def what(self) -> str:
+        """What happened, as a sentence."""
+        return self.code.value.what.format_map(Blank(self.parameters))
+
+    @property
+    def next(self) -> str:
+        """What to do next, as a command where there is one."""
+        return self.code.value.next.format_map(Blank(self.parameters))
+
+    def __str__(self) -> str:
+        return self.what
