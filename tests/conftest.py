@@ -1,0 +1,128 @@
+"""Private servers for those who ask for them; nothing is started that no test wants."""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+from servers import DEBIAN_POSTGRES, Missing, PostgreSQL, RabbitMQ, SeaweedFS, Server, Servers, wheel_postgres
+
+NOT_RUN = "NOT RUN, a server is missing: "
+S = TypeVar("S", bound=Server)
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Where private servers live; a test that wants one of its own starts it here."""
+    together = Servers()
+    yield together
+    together.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers: Servers) -> Iterator[PostgreSQL]:
+    """PostgreSQL 18, with kill() and restart()."""
+    yield from _running(lambda: PostgreSQL(servers, "postgres18", wheel_postgres()))
+
+
+@pytest.fixture(scope="session")
+def postgres15_server(servers: Servers) -> Iterator[PostgreSQL]:
+    """Debian's PostgreSQL 15, with kill() and restart()."""
+    yield from _running(lambda: PostgreSQL(servers, "postgres15", DEBIAN_POSTGRES))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(servers: Servers) -> Iterator[RabbitMQ]:
+    """RabbitMQ with its management API (`call`), kill() and restart()."""
+    yield from _running(lambda: RabbitMQ(servers, "rabbitmq"))
+
+
+@pytest.fixture(scope="session")
+def s3_server(servers: Servers) -> Iterator[SeaweedFS]:
+    """SeaweedFS, with kill() and restart()."""
+    yield from _running(lambda: SeaweedFS(servers, "s3"))
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgreSQL) -> str:
+    """The administrator's URL of PostgreSQL 18."""
+    return _awake(postgres_server).url
+
+
+@pytest.fixture
+def postgres15(postgres15_server: PostgreSQL) -> str:
+    """The administrator's URL of PostgreSQL 15."""
+    return _awake(postgres15_server).url
+
+
+@pytest.fixture
+def database(postgres_server: PostgreSQL) -> Iterator[str]:
+    """The URL of a fresh empty database on PostgreSQL 18."""
+    yield from _fresh_database(_awake(postgres_server))
+
+
+@pytest.fixture
+def database15(postgres15_server: PostgreSQL) -> Iterator[str]:
+    """The URL of a fresh empty database on PostgreSQL 15."""
+    yield from _fresh_database(_awake(postgres15_server))
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: RabbitMQ) -> Iterator[str]:
+    """The URL of a fresh virtual host."""
+    vhost = f"test-{uuid4().hex[:12]}"
+    yield _awake(rabbitmq_server).add_vhost(vhost)
+    _awake(rabbitmq_server).call("DELETE", f"vhosts/{vhost}")
+
+
+@pytest.fixture
+def s3(s3_server: SeaweedFS) -> SeaweedFS:
+    """The S3 server: `url`, `access_key`, `secret_key`; buckets are the test's own affair."""
+    return _awake(s3_server)
+
+
+def _running(make: Callable[[], S]) -> Iterator[S]:
+    try:
+        server = make()
+    except Missing as missing:
+        (pytest.fail if in_ci() else pytest.skip)(f"{NOT_RUN}{missing}")
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def _awake(server: S) -> S:
+    """The shared server again, even if the test before left it dead."""
+    if not server.alive:
+        server.start()
+    return server
+
+
+def _fresh_database(server: PostgreSQL) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    server.sql(f"CREATE DATABASE {name}")
+    yield server.database(name)
+    _awake(server).sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def in_ci() -> bool:
+    """In CI nothing may be missing."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what did not run, and why."""
+    silent: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if NOT_RUN in reason:
+            silent.setdefault(reason.split(NOT_RUN, 1)[1], []).append(report.nodeid)
+    for reason, tests in silent.items():
+        terminalreporter.section(f"{len(tests)} TESTS DID NOT RUN", sep="!", red=True, bold=True)
+        terminalreporter.write_line(reason)
+        for test in sorted(tests):
+            terminalreporter.write_line(f"    {test}")
