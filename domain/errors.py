@@ -57,6 +57,8 @@ class Code(Enum):
     SANDBOX_TOO_LARGE = Advice("the sandbox has {size} bytes, at most {limit} are accepted", Who.USER,
                                "put large files on a storage element")  # fmt: skip
     SANDBOX_MISMATCH = Advice("the sandbox does not have the announced {property}", Who.USER, "upload it again")
+    OBJECTS_AWAY = Advice("the object store cannot be reached", Who.OPERATOR, "spinor doctor")
+    OBJECTS_REFUSED = Advice("the object store refused: {reason}", Who.OPERATOR, "spinor doctor")
     # access
     NO_TOKEN = Advice("no valid credential came with the request", Who.USER, "spinor login")
     FORBIDDEN = Advice("this needs {right}", Who.USER, "spinor whoami")
