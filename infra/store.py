@@ -1,0 +1,179 @@
+"""The log in PostgreSQL: append with expected versions, load streams, read in order. Nothing here knows a job."""
+
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from domain.errors import Code, Refused
+from domain.messages import Event, Origin, Recorded
+from infra.codec import Codec
+
+Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+
+COLUMNS = (
+    "stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id, actor, vo, token, recorded_at"
+)
+APPEND = f"""insert into {{log}} ({COLUMNS})
+    select * from unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::text[], $6::uuid[], $7::uuid[],
+                         $8::uuid[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])"""
+SELECT = """select position, stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id, actor,
+    vo, recorded_at from {log}"""  # noqa: S608
+
+
+class Conflict(Exception):
+    """Somebody appended to one of the streams first: reload and decide again."""
+
+
+def table(log: str) -> str:
+    """The table of a log; log names are part of the program, never of its input."""
+    if not log.isidentifier():
+        raise ValueError(f"{log!r} is no name of a log")
+    return f"log_{log}"
+
+
+def record(event: Event, stream: UUID, version: int, origin: Origin) -> Recorded[Event]:
+    """An event about to be appended; its position is drawn by the database."""
+    correlation = origin.correlation
+    return Recorded(
+        0, stream, version, event, UUID(bytes=os.urandom(16), version=4), origin.cause, correlation,
+        origin.actor, origin.vo, origin.at,
+    )  # fmt: skip
+
+
+class Store:
+    """All logs of one database, over a pool of raw connections."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], codec: Codec) -> None:
+        self.pool = pool
+        self.codec = codec
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A unit of work: everything in it commits together or not at all."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def append(
+        self, connection: Connection, log: str, events: Sequence[Recorded[Event]], tokens: Sequence[str | None] = ()
+    ) -> None:
+        """Append events, of one or many streams, inside the caller's transaction. Versions are the expected ones.
+
+        Raises:
+            Conflict: a version exists already. The transaction is void then.
+        """
+        if not events:
+            return
+        await self.prepare(connection, [e.event for e in events], create=True)
+        encode = self.codec.encode
+        try:
+            await connection.execute(
+                APPEND.format(log=table(log)),
+                [e.stream for e in events],
+                [e.version for e in events],
+                [e.event.TOPIC for e in events],
+                [e.event.SCHEMA for e in events],
+                [encode(e.event) for e in events],
+                [e.id for e in events],
+                [e.cause for e in events],
+                [e.correlation for e in events],
+                [e.actor for e in events],
+                [e.vo for e in events],
+                tokens or [None] * len(events),
+                [e.at for e in events],
+            )
+        except asyncpg.UniqueViolationError as fault:
+            raise Conflict(fault.detail) from fault
+
+    async def load(self, connection: Connection, log: str, streams: Sequence[UUID]) -> dict[UUID, list[Recorded[Event]]]:
+        """The whole histories of some streams, each in its order; streams without events are missing."""
+        rows = await connection.fetch(
+            SELECT.format(log=table(log)) + " where stream_id = any($1::uuid[]) order by stream_id, version", streams
+        )
+        found: dict[UUID, list[Recorded[Event]]] = defaultdict(list)
+        for row in rows:
+            found[row["stream_id"]].append(self.recorded(row))
+        return found
+
+    async def read(
+        self,
+        connection: Connection,
+        log: str,
+        after: int,
+        upto: int | None = None,
+        limit: int = 2000,
+        partitions: tuple[int, Sequence[int]] | None = None,
+    ) -> list[asyncpg.Record]:
+        """Raw rows in order of position, `after` excluded, `upto` included; of the given partitions if any are given.
+
+        Only positions up to the log's head are final: see `infra.reader`.
+        """
+        clauses, arguments = ["position > $1"], [after, limit]
+        if upto is not None:
+            arguments.append(upto)
+            clauses.append(f"position <= ${len(arguments)}")
+        if partitions is not None:
+            arguments += [partitions[0], list(partitions[1])]  # type: ignore[list-item]
+            clauses.append(
+                f"get_byte(uuid_send(stream_id), 5) % ${len(arguments) - 1}::int = any(${len(arguments)}::int[])"
+            )
+        where = " and ".join(clauses)
+        return await connection.fetch(f"{SELECT.format(log=table(log))} where {where} order by position limit $2", *arguments)
+
+    def recorded(self, row: asyncpg.Record) -> Recorded[Event]:
+        """The event in a row, sealed fields still sealed."""
+        position, stream, version, topic, schema, data, id_, cause, correlation, actor, vo, at = row
+        event = self.codec.decode(topic, schema, data)
+        return Recorded(position, stream, version, event, id_, cause, correlation, actor, vo, at)
+
+    async def prepare(self, connection: Connection, events: Iterable[Event], *, create: bool = False) -> None:
+        """Fetch the keys that sealed fields of these events need; make them for new subjects when `create`."""
+        missing = sorted(self.codec.subjects(events))
+        if not missing:
+            return
+        if create:
+            await connection.execute(
+                "insert into subject_keys select * from unnest($1::text[], $2::bytea[]) on conflict do nothing",
+                missing,
+                [os.urandom(32) for _ in missing],
+            )
+        rows = await connection.fetch("select subject, key from subject_keys where subject = any($1::text[])", missing)
+        found = {row["subject"]: row["key"] for row in rows}
+        self.codec.keys.update({subject: found.get(subject) for subject in missing})
+
+    async def history(self, log: str, stream: UUID, upto: datetime | None = None) -> list[Recorded[Event]]:
+        """One stream, opened for reading by people; `upto` cuts it at a moment."""
+        async with self.pool.acquire() as connection:
+            events = (await self.load(connection, log, [stream])).get(stream, [])
+            await self.prepare(connection, [e.event for e in events])
+        shown = [e for e in events if upto is None or e.at <= upto]
+        return [
+            Recorded(e.position, e.stream, e.version, self.codec.unseal(e.event), e.id, e.cause, e.correlation,
+                     e.actor, e.vo, e.at)
+            for e in shown
+        ]  # fmt: skip
+
+    async def keep_bodies(self, bodies: dict[str, str]) -> None:
+        """Store texts under their digests; what is there already stays."""
+        if bodies:
+            await self.pool.execute(
+                "insert into bodies select * from unnest($1::text[], $2::text[]) on conflict do nothing",
+                list(bodies),
+                list(bodies.values()),
+            )
+
+    async def body(self, digest: str) -> str:
+        """The text with this digest.
+
+        Raises:
+            Refused: NOT_FOUND.
+        """
+        text = await self.pool.fetchval("select body from bodies where digest = $1", digest)
+        if text is None:
+            raise Refused(Code.NOT_FOUND, thing="description", name=digest)
+        return str(text)
