@@ -65,6 +65,13 @@ class Code(Enum):
     # the system
     BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_AWAY = Advice("the database cannot be reached", Who.OPERATOR, "spinor doctor")
+    DATABASE_HELD = Advice("process {pid} uses the database directory {path} already", Who.USER,
+                           "stop that process (kill {pid}), or choose another directory")  # fmt: skip
+    DATABASE_VERSION = Advice("{path} was written by PostgreSQL {found}, and here is PostgreSQL {needed}", Who.OPERATOR,
+                              "pg_dump it with PostgreSQL {found} and load the dump into a new directory")  # fmt: skip
+    DATABASE_PLACE = Advice("{path} cannot hold a database: {problem}", Who.USER,
+                            "choose a directory on a local disk that you may write to")  # fmt: skip
+    DATABASE_START = Advice("PostgreSQL does not start: {problem}", Who.OPERATOR, "read {log}")
     DEADLINE = Advice("no answer came within {seconds} s", Who.OPERATOR, "spinor status")
     BUSY = Advice("somebody else changes the same thing at the moment", Who.NOBODY, "try again")
     BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")
