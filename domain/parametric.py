@@ -1,0 +1,166 @@
+"""Parametric jobs: one description and rows of values, filled in where the placeholders stand."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from domain.errors import Code, Refused
+
+Scalar: TypeAlias = str | int | float
+Value: TypeAlias = Scalar | list[Scalar]
+Row: TypeAlias = dict[str, Value]  # name of the sequence ("" for the unnamed one) -> the value of one job
+
+LIMIT = 10_000  # jobs of one description
+LARGEST = 2**63  # a growing sequence ends here; nothing in a job counts further
+PLACEHOLDER = re.compile(r"%(?:\(([^()%\s]+)\)s|([snj]))")
+STEMS = {"parameters": "list", "parameterstart": "start", "parameterstep": "step", "parameterfactor": "factor"}
+
+
+def sequences(attributes: Mapping[str, Any], limit: int = LIMIT) -> list[Row] | None:
+    """The rows of values that `Parameters…` describe; None when there are no parameters.
+
+    Raises:
+        Refused: DESCRIPTION with field and problem; TOO_MANY above `limit`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in attributes.items():
+        stem, _, name = key.partition(".")
+        if (role := STEMS.get(stem.lower().replace("_", ""))) is not None:
+            named = value if isinstance(value, Mapping) else {name: value}
+            for each, inner in named.items():
+                found.setdefault(str(each), {})[role] = inner
+    if not found:
+        return None
+    count = _count(found, limit)
+    columns = {name: _column(name, roles, count) for name, roles in found.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _count(found: dict[str, dict[str, Any]], limit: int) -> int:
+    lengths = {name: _length(name, roles["list"]) for name, roles in found.items() if "list" in roles}
+    if not lengths:
+        raise _problem("", "a start, step or factor needs Parameters, a number or a list")
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{_field(name)}: {length}" for name, length in lengths.items())
+        raise _problem("", f"all sequences must have the same length ({shown})")
+    count = next(iter(lengths.values()))
+    if count > limit:
+        raise Refused(Code.TOO_MANY, count=count, things="jobs", limit=limit)
+    return count
+
+
+def _length(name: str, given: Any) -> int:
+    length = len(given) if isinstance(given, list | tuple) else _number(name, given)
+    if length != int(length) or length < 1:
+        raise _problem(name, "expected a whole number above 0, or a list that is not empty")
+    return int(length)
+
+
+def _column(name: str, roles: dict[str, Any], count: int) -> list[Value]:
+    given = roles.get("list")
+    if isinstance(given, list | tuple):
+        return [_value(name, value) for value in given]
+    value, step, factor = (_number(name, roles.get(role, usual)) for role, usual in ROLES)
+    values: list[Value] = []
+    for _ in range(count):
+        if not -LARGEST < value < LARGEST:
+            raise _problem(name, f"value {len(values) + 1} of the sequence is too large")
+        values.append(value)
+        value = value * factor + step
+    return values
+
+
+ROLES = (("start", 1), ("step", 0), ("factor", 1))
+
+
+def _value(name: str, value: Any) -> Value:
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(inner, str | int | float) for inner in value):
+        return list(value)
+    raise _problem(name, "expected strings, numbers, or lists of them")
+
+
+def _number(name: str, value: Any) -> int | float:
+    try:
+        if isinstance(value, str | int | float) and len(str(value)) <= 40:
+            number = float(value) if not str(value).lstrip("+-").isdecimal() else int(value)
+            if math.isfinite(number):
+                return number
+    except ValueError:
+        pass
+    raise _problem(name, "expected a number")
+
+
+def _field(name: str) -> str:
+    return f"Parameters.{name}" if name else "Parameters"
+
+
+def _problem(name: str, problem: str) -> Refused:
+    return Refused(Code.DESCRIPTION, field=_field(name), problem=problem)
+
+
+def numbers(count: int) -> list[str]:
+    """What `%n` stands for in each of `count` jobs: 00 to 11 for twelve."""
+    width = len(str(count - 1))
+    return [f"{number:0{width}}" for number in range(count)]
+
+
+def is_open(value: Any) -> bool:
+    """Whether a placeholder that the parameters fill in stands in the value."""
+    if isinstance(value, str):
+        return "%" in value and any(found[2] != "j" for found in PLACEHOLDER.finditer(value))
+    if isinstance(value, Mapping):
+        return any(map(is_open, value.values()))
+    return isinstance(value, list | tuple) and any(map(is_open, value))
+
+
+def unknown(value: Any, names: Sequence[str]) -> str | None:
+    """The first `%(name)s` in the value for which there is no sequence."""
+    if isinstance(value, str):
+        wanted = (found[1] for found in PLACEHOLDER.finditer(value) if found[1])
+        return next((name for name in wanted if name not in names), None)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return next(filter(None, (unknown(inner, names) for inner in value)), None)
+    return None
+
+
+def fill(value: Any, row: Mapping[str, Value], number: str, job: int | None = None) -> Any:
+    """The value with its placeholders replaced; without a number only `%j`, the job id, is.
+
+    A string that is nothing but the placeholder of a list becomes that list, or its items inside another list.
+    """
+    if isinstance(value, str):
+        return _filled(value, row, number, job) if "%" in value else value
+    if isinstance(value, Mapping):
+        return {name: fill(inner, row, number, job) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        items: list[Any] = []
+        for inner in value:
+            filled = fill(inner, row, number, job)
+            if isinstance(filled, list) and isinstance(inner, str):
+                items.extend(filled)
+            else:
+                items.append(filled)
+        return items
+    return value
+
+
+def _filled(text: str, row: Mapping[str, Value], number: str, job: int | None) -> Any:
+    def replacement(found: re.Match[str]) -> str:
+        if found[2] == "j":
+            return found[0] if job is None else str(job)
+        if not number:
+            return found[0]
+        if found[2] == "n":
+            return number
+        value = row.get(found[1] or "", found[0])
+        return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    whole = PLACEHOLDER.fullmatch(text) if number else None
+    if whole and whole[2] in (None, "s") and isinstance(value := row.get(whole[1] or ""), list):
+        return list(value)
+    return PLACEHOLDER.sub(replacement, text)
