@@ -81,7 +81,7 @@ async def read_form(content_type: str, body: AsyncIterator[bytes]) -> Form:
 
     Raises Refused(MALFORMED), also later from the stream; what follows the file is not read.
     """
-    pieces = _pieces(Parts(content_type), body)
+    pieces = _pieces(content_type, body)
     fields: dict[str, bytes] = {}
     async for name, data in pieces:
         if name == "file":
@@ -92,8 +92,9 @@ async def read_form(content_type: str, body: AsyncIterator[bytes]) -> Form:
     raise Refused(Code.MALFORMED, problem="the form has no part named file")
 
 
-async def _pieces(parts: Parts, body: AsyncIterator[bytes]) -> AsyncGenerator[Piece]:
+async def _pieces(content_type: str, body: AsyncIterator[bytes]) -> AsyncGenerator[Piece]:
     try:
+        parts = Parts(content_type)
         async for chunk in body:
             for piece in parts.feed(chunk):
                 yield piece

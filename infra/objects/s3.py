@@ -5,6 +5,7 @@ import base64
 import io
 import ssl
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -80,7 +81,8 @@ class S3Objects:
 
     async def remove(self, keys: Iterable[str]) -> None:
         """See `gateway.objects.Objects`."""
-        await _threaded(self._remove, list(keys))
+        with suppress(KeyError):  # not even a bucket
+            await _threaded(self._remove, list(keys))
 
     async def get(self, key: str) -> bytes:
         """See `gateway.objects.Objects`."""
