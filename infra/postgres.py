@@ -68,7 +68,7 @@ class Embedded:
         Raises Refused: DATABASE_HELD (a process has this directory), DATABASE_VERSION (the data belong to another major
         version), DATABASE_PLACE (an unsuitable directory), DATABASE_START (PostgreSQL says no).
         """
-        host = self._host or await asyncio.to_thread(Host.look)
+        host = self._host if self._host is not None else await asyncio.to_thread(Host.look)
         suitable(host, self.home)
         self._lock = lock(self.home)
         try:

