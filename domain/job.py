@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
-from domain.description import Requirements
+from msgspec.structs import replace
+
 from domain.errors import Code, Refused
 from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorded
+from domain.requirements import Requirements
 from domain.values import job_stream
 
 MAX_RESCHEDULES = 3  # DIRAC 9.1: Operations option MaxRescheduling
@@ -44,7 +46,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     S.CHECKING: frozenset({S.STAGING, S.WAITING, S.FAILED, S.KILLED, S.DELETED}),
     S.STAGING: frozenset({S.CHECKING, S.WAITING, S.FAILED, S.KILLED}),
     S.WAITING: frozenset({S.MATCHED, S.RECEIVED, S.FAILED, S.KILLED, S.DELETED}),
-    S.MATCHED: frozenset({S.RUNNING, S.WAITING, S.FAILED, S.KILLED}),
+    S.MATCHED: frozenset({S.RUNNING, S.FAILED, S.KILLED}),  # and back to Waiting when the match is released
     S.RUNNING: frozenset({S.STALLED, S.COMPLETING, S.DONE, S.FAILED, S.KILLED}),
     S.STALLED: frozenset({S.RUNNING, S.COMPLETING, S.DONE, S.FAILED, S.KILLED}),
     S.COMPLETING: frozenset({S.STALLED, S.COMPLETED, S.DONE, S.FAILED, S.KILLED}),
@@ -70,6 +72,7 @@ class SubmitJob(JobCommand, frozen=True):
     """Accept a job. `description` is the digest of its interned body; `parameters` fill the body's placeholders."""
 
     TOPIC = "job.submit"
+    KEYED = False
     owner: str
     owner_name: str
     group: str
@@ -152,6 +155,7 @@ class ExpireJob(AttemptCommand, frozen=True):
 class Report(AttemptCommand, frozen=True):
     """What a pilot says of a job it runs: numbered per attempt, timed by the pilot's own clock."""
 
+    KEYED = False
     seq: int
     pilot: str
     said_at: datetime | None = None
@@ -234,6 +238,7 @@ class Job(Aggregate, frozen=True):
         """A job was accepted. `owner` is a pseudonym; `owner_name` is sealed with that person's key."""
 
         TOPIC = "job.submitted"
+        SEALED: ClassVar[dict[str, str]] = {"owner_name": "owner"}
         job: int
         owner: str
         owner_name: str
@@ -260,6 +265,7 @@ class Job(Aggregate, frozen=True):
         queue: str
         owner: str
         group: str
+        attempt: int
         priority: int = 1
         requirements: Requirements = Requirements()
 
@@ -285,6 +291,7 @@ class Job(Aggregate, frozen=True):
 
         TOPIC = "job.started"
         seq: int
+        attempt: int
         host: str = ""
         pid: int = 0
         said_at: datetime | None = None
@@ -311,6 +318,7 @@ class Job(Aggregate, frozen=True):
 
         TOPIC = "job.payload-ended"
         seq: int
+        attempt: int
         exit_code: int = 0
         said_at: datetime | None = None
 
@@ -353,6 +361,7 @@ class Job(Aggregate, frozen=True):
         """A stalled job was heard of again."""
 
         TOPIC = "job.resumed"
+        attempt: int
 
     class Killed(Event, frozen=True):
         """Somebody ended the job. Its pilot learns it with the next heartbeat."""
@@ -391,8 +400,11 @@ class Job(Aggregate, frozen=True):
             self._may(S.CHECKING, command)
 
     def queue(self, command: QueueJob, origin: Origin) -> Decision:
-        """A checked job waits for a pilot."""
-        self._may(S.WAITING, command)
+        """A checked job waits for a pilot; one that was forgotten before its checks is checked now."""
+        if self.status is S.RECEIVED:
+            yield Job.Checked()
+        else:
+            self._may(S.WAITING, command)
         yield self._queued()
 
     def release(self, command: ReleaseMatch, origin: Origin) -> Decision:
@@ -405,7 +417,7 @@ class Job(Aggregate, frozen=True):
     def start(self, command: StartJob, origin: Origin) -> Decision:
         """The pilot that was given the job says that it runs."""
         if self._heard(command, S.RUNNING):
-            yield Job.Started(command.seq, command.host, command.pid, command.said_at)
+            yield _copy(command, Job.Started)
 
     def progress(self, command: ProgressJob, origin: Origin) -> Decision:
         """Progress of a running job; a stalled one is alive again."""
@@ -422,7 +434,7 @@ class Job(Aggregate, frozen=True):
         """The payload ended, the outputs are on their way."""
         if self._heard(command, S.COMPLETING):
             yield from self._resumed()
-            yield Job.PayloadEnded(command.seq, command.exit_code, command.said_at)
+            yield _copy(command, Job.PayloadEnded)
 
     def finish(self, command: FinishJob, origin: Origin) -> Decision:
         """The good end of the attempt."""
@@ -521,11 +533,11 @@ class Job(Aggregate, frozen=True):
 
     def _queued(self) -> Event:
         queue = self.requirements.queue(self.vo, self.group, self.owner)
-        return Job.Queued(queue, self.owner, self.group, self.priority, self.requirements)
+        return Job.Queued(queue, self.owner, self.group, self.attempt, self.priority, self.requirements)
 
     def _resumed(self) -> Decision:
         if self.status is S.STALLED:
-            yield Job.Resumed()
+            yield Job.Resumed(self.attempt)
 
 
 def _copy(command: Report, event: type[Event]) -> Event:
@@ -534,11 +546,6 @@ def _copy(command: Report, event: type[Event]) -> Event:
 
 
 Fact = Callable[[Any, Recorded[Any]], Any]
-
-
-def _changed(job: Job, **changes: Any) -> Job:
-    values = {name: getattr(job, name) for name in Job.__struct_fields__}
-    return Job(**{**values, **changes})
 
 
 def _unchanged(job: Job, event: Recorded[Event]) -> Job:
@@ -560,25 +567,25 @@ def _submitted(job: Job, event: Recorded[Job.Submitted]) -> Job:
 
 
 def _matched(job: Job, event: Recorded[Job.Matched]) -> Job:
-    return _changed(job, status=S.MATCHED, pilot=event.event.pilot, seq=0)
+    return replace(job, status=S.MATCHED, pilot=event.event.pilot, seq=0)
 
 
 def _rescheduled(job: Job, event: Recorded[Job.Rescheduled]) -> Job:
     facts = event.event
-    return _changed(job, status=S.RECEIVED, attempt=facts.attempt, reschedules=facts.reschedules, pilot="", seq=0)
+    return replace(job, status=S.RECEIVED, attempt=facts.attempt, reschedules=facts.reschedules, pilot="", seq=0)
 
 
 def _to(status: Status) -> Fact:
     """The fact that sets a status and, where the event is a numbered report, its number."""
 
     def fact(job: Job, event: Recorded[Any]) -> Job:
-        return _changed(job, status=status, seq=max(job.seq, getattr(event.event, "seq", 0)))
+        return replace(job, status=status, seq=max(job.seq, getattr(event.event, "seq", 0)))
 
     return fact
 
 
 def _noted(job: Job, event: Recorded[Any]) -> Job:
-    return _changed(job, seq=event.event.seq)
+    return replace(job, seq=event.event.seq)
 
 
 _FACTS: dict[type[Event], Fact] = {

@@ -19,7 +19,13 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
 
 class Command(Message, frozen=True):
-    """Something somebody wants to happen to one aggregate."""
+    """Something somebody wants to happen to one aggregate.
+
+    KEYED commands are remembered by their id, so that a second arrival gets the first one's outcome. Others carry
+    what makes a second arrival harmless (a job's own number, a report's sequence number).
+    """
+
+    KEYED: ClassVar[bool] = True
 
     @property
     def stream(self) -> UUID:
@@ -54,16 +60,16 @@ class Origin(Struct, frozen=True):
     token: str = ""
 
 
-E = TypeVar("E", bound=Event, covariant=True)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
-class Recorded(Struct, Generic[E], frozen=True, gc=False):
+class Recorded(Struct, Generic[E_co], frozen=True, gc=False):
     """An event as it stands in the log."""
 
     position: int
     stream: UUID
     version: int
-    event: E
+    event: E_co
     id: UUID
     cause: UUID | None
     correlation: UUID | None
@@ -82,11 +88,17 @@ class Later(Struct, frozen=True):
     name: str
     command: Command | None = None
     at: datetime | None = None
+    silence: timedelta | None = None  # when set: anything heard of the stream puts the timer off by this much
 
     @classmethod
     def after(cls, event: Recorded[Event], delay: timedelta, name: str, command: Command) -> Self:
         """The command, `delay` after the event was recorded."""
         return cls(event.stream, name, command, event.at + delay)
+
+    @classmethod
+    def unless_heard(cls, event: Recorded[Event], silence: timedelta, name: str, command: Command) -> Self:
+        """The command, once nothing was heard of the stream for that long."""
+        return cls(event.stream, name, command, event.at + silence, silence)
 
 
 Decision = Iterator[Event]
@@ -114,7 +126,7 @@ class Aggregate(Struct, frozen=True):
         found = {}
         for name, method in inspect.getmembers(cls, inspect.isfunction):
             wanted = inspect.get_annotations(method).get("command")
-            if isinstance(wanted, type) and issubclass(wanted, Command):
+            if isinstance(wanted, type) and issubclass(wanted, Command) and wanted.TOPIC:
                 found[wanted] = name
         return found
 

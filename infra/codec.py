@@ -38,7 +38,8 @@ class Codec:
         sealed = getattr(message, "SEALED", None)
         if sealed:
             message = msgspec.structs.replace(
-                message, **{name: self._seal(getattr(message, of), getattr(message, name)) for name, of in sealed.items()}
+                message,
+                **{name: self._seal(getattr(message, of), getattr(message, name)) for name, of in sealed.items()},
             )
         return self._encode(message).decode()
 
@@ -73,9 +74,7 @@ class Codec:
 
     def subjects(self, events: Iterable[Event]) -> set[str]:
         """The subjects whose keys are needed to encode or open these events and are not at hand."""
-        wanted = {
-            getattr(event, of) for event in events for of in getattr(event, "SEALED", {}).values()
-        }
+        wanted = {getattr(event, of) for event in events for of in getattr(event, "SEALED", {}).values()}
         return wanted - self.keys.keys()
 
     def unseal(self, event: Event) -> Event:

@@ -5,16 +5,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec import Raw
 
 from domain.errors import Code, Refused
 from domain.messages import Event, Origin, Recorded
+from infra.bus.messages import WireEvent
 from infra.codec import Codec
 
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 COLUMNS = (
     "stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id, actor, vo, token, recorded_at"
@@ -23,7 +24,7 @@ APPEND = f"""insert into {{log}} ({COLUMNS})
     select * from unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::text[], $6::uuid[], $7::uuid[],
                          $8::uuid[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])"""
 SELECT = """select position, stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id, actor,
-    vo, recorded_at from {log}"""  # noqa: S608
+    vo, recorded_at from {log}"""
 
 
 class Conflict(Exception):
@@ -46,10 +47,16 @@ def record(event: Event, stream: UUID, version: int, origin: Origin) -> Recorded
     )  # fmt: skip
 
 
+def wired(row: asyncpg.Record) -> WireEvent:
+    """A row as it travels: the stored bytes, not decoded."""
+    position, stream, version, topic, schema, data, id_, cause, correlation, actor, vo, at = row
+    return WireEvent(position, stream, version, topic, schema, Raw(data), id_, cause, correlation, actor, vo, at)
+
+
 class Store:
     """All logs of one database, over a pool of raw connections."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], codec: Codec) -> None:
+    def __init__(self, pool: asyncpg.Pool, codec: Codec) -> None:
         self.pool = pool
         self.codec = codec
 
@@ -90,7 +97,9 @@ class Store:
         except asyncpg.UniqueViolationError as fault:
             raise Conflict(fault.detail) from fault
 
-    async def load(self, connection: Connection, log: str, streams: Sequence[UUID]) -> dict[UUID, list[Recorded[Event]]]:
+    async def load(
+        self, connection: Connection, log: str, streams: Sequence[UUID]
+    ) -> dict[UUID, list[Recorded[Event]]]:
         """The whole histories of some streams, each in its order; streams without events are missing."""
         rows = await connection.fetch(
             SELECT.format(log=table(log)) + " where stream_id = any($1::uuid[]) order by stream_id, version", streams
@@ -123,7 +132,9 @@ class Store:
                 f"get_byte(uuid_send(stream_id), 5) % ${len(arguments) - 1}::int = any(${len(arguments)}::int[])"
             )
         where = " and ".join(clauses)
-        return await connection.fetch(f"{SELECT.format(log=table(log))} where {where} order by position limit $2", *arguments)
+        return await connection.fetch(
+            f"{SELECT.format(log=table(log))} where {where} order by position limit $2", *arguments
+        )
 
     def recorded(self, row: asyncpg.Record) -> Recorded[Event]:
         """The event in a row, sealed fields still sealed."""

@@ -100,6 +100,7 @@ create table timers (
     vo             text not null,
     cause_id       uuid,
     correlation_id uuid,
+    silence        interval,                  -- when set: anything heard of the stream puts the timer off by this much
     primary key (stream_id, name)
 );
 create index timers_by_due on timers (due);
@@ -137,7 +138,28 @@ create table parked (
 
 create table bodies (digest text primary key, body text not null);
 create table subject_keys (subject text primary key, key bytea not null);
-create sequence job_numbers;
+
+-- One row a submission: the numbers it got, so that the same request again gets the same jobs.
+create table submissions (
+    id        uuid primary key,
+    vo        text not null,
+    digest    text not null,
+    first_job bigint not null,
+    jobs      int not null,
+    received  int not null default 1,
+    at        timestamptz not null default now()
+);
+create table job_numbers (one boolean primary key default true check (one), last bigint not null);
+insert into job_numbers (last) values (0);
+
+create table offers (
+    vo       text not null,
+    pilot    text not null,
+    offer    text not null,                   -- what the pilot offered last, as JSON
+    decision text,                            -- what came of it, as JSON
+    at       timestamptz not null,
+    primary key (vo, pilot)
+) with (fillfactor = 50);
 
 select create_log('log_jobs', true);
 select create_job_range(part) from generate_series(0, 2) part;

@@ -1,0 +1,55 @@
+"""Policy: what must happen next, as a collection of reactions; its name is its queue."""
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from domain.messages import Command, Event, Later, Recorded
+
+Answer = Command | Later
+Reaction = Callable[..., Iterator[Answer]]
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Wanted(NamedTuple):
+    """A reaction and the look-ups whose rows it wants besides the event."""
+
+    reaction: Reaction
+    lookups: tuple[str, ...]
+
+
+class Policy:
+    """Turns events into commands and timers.
+
+    A reaction is a generator function whose parameter `event` is annotated `Recorded[Some.Event]` (or a union of
+    events). It is pure: it never awaits, logs or reads. Further parameters name look-ups of the system; their rows
+    are fetched in the batch's own transaction and handed in.
+    """
+
+    def __init__(self, name: str, log: str) -> None:
+        self.name = name
+        self.log = log
+        self._reactions: dict[type[Event], list[Wanted]] = defaultdict(list)
+
+    def __call__(self, reaction: Reaction) -> Reaction:
+        """Register a reaction; used as a decorator."""
+        parameters = dict(inspect.signature(reaction).parameters)
+        (of,) = get_args(parameters.pop("event").annotation)
+        for event in get_args(of) or (of,):
+            self._reactions[event].append(Wanted(reaction, tuple(parameters)))
+        return reaction
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics it listens to."""
+        return frozenset(event.TOPIC for event in self._reactions)
+
+    def lookups(self, event: Recorded[Event]) -> set[str]:
+        """The names of the look-ups this event's reactions want."""
+        return {name for wanted in self._reactions.get(type(event.event), ()) for name in wanted.lookups}
+
+    def react(self, event: Recorded[Event], found: Mapping[str, Rows] | None = None) -> Iterable[Answer]:
+        """Everything that must happen next because of this event."""
+        for wanted in self._reactions.get(type(event.event), ()):
+            yield from wanted.reaction(event, **{name: (found or {})[name] for name in wanted.lookups})

@@ -1,0 +1,20 @@
+"""A job that failed for a passing reason is tried again, as often as the rules allow."""
+
+from collections.abc import Iterator
+
+from domain.job import Job, RescheduleJob
+from domain.messages import Command, Recorded
+from domain.values import job_number
+from handlers.policy import Policy
+
+PASSING = frozenset({
+    "pilot-lost", "pilot-restarted", "pilot-stopped", "payload-lost", "sandbox-download", "sandbox-upload", "disk-full",
+})  # fmt: skip
+
+policy = Policy("rescheduling", log="jobs")
+
+
+@policy
+def again_when_it_may_work_elsewhere(event: Recorded[Job.Failed]) -> Iterator[Command]:
+    if event.event.code in PASSING:
+        yield RescheduleJob(job_number(event.stream), event.event.code)

@@ -1,0 +1,78 @@
+"""The whole system on one screen."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from domain.job import Job
+from domain.pilot import Pilot
+from handlers import deadlines, lost_pilots, rescheduling, scheduling
+from infra.consumers import follow_policy, follow_view
+from infra.matcher import Matcher
+from infra.relay import Relay
+from infra.runtime import Runtime
+from infra.system import System
+from infra.timers import Timers
+from projections import activity, assignments, jobs, pilot_queue, pilots
+
+CORE = System(
+    aggregates=(Job, Pilot),
+    policies=(scheduling.policy, deadlines.jobs, deadlines.pilots, lost_pilots.policy, rescheduling.policy),
+    projections=(
+        jobs.projection,
+        pilot_queue.queues,
+        pilot_queue.waiting,
+        assignments.projection,
+        pilots.projection,
+        activity.projection,
+    ),
+    lookups={"jobs_of_pilot": assignments.held_by_pilot},
+)
+
+
+async def consume(runtime: Runtime, names: Iterable[str] = ()) -> None:
+    """Run policies, all or those named."""
+    wanted = set(names)
+    for policy in runtime.system.policies:
+        if not wanted or policy.name in wanted:
+            follower = follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions)
+            await runtime.bus.subscribe(policy.name, policy.log, runtime.partitions, follower)
+
+
+async def project(runtime: Runtime, names: Iterable[str] = ()) -> None:
+    """Keep views, all or those named, of those that are not written with the append."""
+    wanted = set(names)
+    for view in runtime.system.projections:
+        if not view.inline and (not wanted or view.name in wanted):
+            follower = follow_view(view, runtime.decider, runtime.partitions)
+            await runtime.bus.subscribe(view.name, view.log, runtime.partitions, follower)
+
+
+async def dispatch(runtime: Runtime) -> None:
+    """Decide the commands that the bus brings."""
+    await runtime.bus.serve(runtime.dispatcher())
+
+
+def relay(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:
+    """Publish every log."""
+    logs = runtime.system.logs
+    return [Relay(runtime.store, runtime.bus, runtime.wakes, log, runtime.partitions).run() for log in logs]
+
+
+def timers(runtime: Runtime) -> Coroutine[Any, Any, None]:
+    """Fire what is due."""
+    return Timers(runtime.store, runtime.bus, runtime.wakes).run()
+
+
+def match(runtime: Runtime) -> Coroutine[Any, Any, None]:
+    """Give jobs to pilots."""
+    return Matcher(runtime.decider, runtime.bus, runtime.wakes, runtime.partitions).run()
+
+
+async def everything(runtime: Runtime) -> list[asyncio.Task[None]]:
+    """All parts but the gateway, as tasks of this process."""
+    await dispatch(runtime)
+    await consume(runtime)
+    await project(runtime)
+    parts = [*relay(runtime), timers(runtime), match(runtime), runtime.wakes.listen(), runtime.liveness.run()]
+    return [asyncio.create_task(part) for part in parts]

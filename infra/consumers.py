@@ -1,0 +1,82 @@
+"""A policy or a view as a consumer of its log."""
+
+from collections.abc import Mapping, Sequence
+
+from domain.messages import Event, Later, Origin, Recorded
+from handlers.policy import Policy, Rows
+from infra.bus.messages import now
+from infra.decider import Ask, Decider
+from infra.follower import Follower
+from infra.store import Connection
+from infra.timers import set_timers
+from infra.views import DIALECT, apply
+from infra.wake import Wakes
+from projections.projection import Projection
+
+
+def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: int) -> Follower:
+    """The consumer of a policy: its commands are decided and its timers set in the transaction of its position."""
+    due: set[str] = set()
+
+    async def handle(connection: Connection, events: Sequence[Recorded[Event]]) -> None:
+        asks: list[Ask] = []
+        laters: list[tuple[Recorded[Event], Later]] = []
+        for event in events:
+            for answer in policy.react(event, await _found(decider, connection, policy, event)):
+                if isinstance(answer, Later):
+                    laters.append((event, answer))
+                else:
+                    asks.append(Ask(answer, _origin(policy, event)))
+        await decider.decide(connection, asks)
+        await set_timers(connection, laters, decider.store)
+        due.update(decider.system.commands[type(ask.command)].LOG for ask in asks)
+        if laters:
+            due.add("timers")
+
+    def after() -> None:
+        for name in due:
+            wakes.wake(name)
+        due.clear()
+
+    return Follower(policy.name, policy.log, policy.topics, handle, decider.store, partitions, after)
+
+
+def follow_view(view: Projection, decider: Decider, partitions: int) -> Follower:
+    """The consumer of a view that is not written with the append."""
+
+    async def handle(connection: Connection, events: Sequence[Recorded[Event]]) -> None:
+        await decider.store.prepare(connection, [event.event for event in events])
+        await apply(connection, view, opened(decider, events))
+
+    return Follower(view.name, view.log, view.topics, handle, decider.store, partitions)
+
+
+def opened(decider: Decider, events: Sequence[Recorded[Event]]) -> list[Recorded[Event]]:
+    """The events with their sealed fields in clear, as views show them."""
+    codec = decider.store.codec
+    return [
+        event if not hasattr(event.event, "SEALED") else _with(event, codec.unseal(event.event)) for event in events
+    ]
+
+
+def _with(event: Recorded[Event], body: Event) -> Recorded[Event]:
+    return Recorded(
+        event.position, event.stream, event.version, body, event.id, event.cause, event.correlation,
+        event.actor, event.vo, event.at,
+    )  # fmt: skip
+
+
+async def _found(
+    decider: Decider, connection: Connection, policy: Policy, event: Recorded[Event]
+) -> Mapping[str, Rows]:
+    found = {}
+    for name in policy.lookups(event):
+        query = decider.system.lookups[name](event).compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
+        found[name] = await connection.fetch(str(query))
+    return found
+
+
+def _origin(policy: Policy, event: Recorded[Event]) -> Origin:
+    return Origin(f"policy:{policy.name}", event.vo, now(), event.id, event.correlation or event.id)
+
+

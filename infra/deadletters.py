@@ -1,0 +1,31 @@
+"""Dead letters as rows: what could not be handled, why, and how to send it again."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+
+from infra.bus.messages import DeadLetter
+
+KEEP = """insert into dead_letters (id, source, topic, vo, actor, body, reason, detail, attempts, first_at, at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    on conflict (id) do update set reason = excluded.reason, detail = excluded.detail, at = excluded.at,
+        attempts = dead_letters.attempts + excluded.attempts, sent_again_at = null"""
+
+
+def bury(pool: asyncpg.Pool) -> Callable[[DeadLetter], Awaitable[None]]:
+    """The callback that keeps a dead letter; a letter that dies again keeps its first date and adds its attempts."""
+
+    async def keep(letter: DeadLetter) -> None:
+        await pool.execute(
+            KEEP, letter.id, letter.source, letter.topic, letter.vo, letter.actor, letter.body, letter.reason,
+            letter.detail, letter.attempts, letter.first_at, letter.at,
+        )  # fmt: skip
+
+    return keep
+
+
+async def listed(pool: asyncpg.Pool, limit: int = 100) -> list[dict[str, Any]]:
+    """The dead letters that were not sent again, newest first."""
+    rows = await pool.fetch("select * from dead_letters where sent_again_at is null order by at desc limit $1", limit)
+    return [dict(row) for row in rows]

@@ -1,0 +1,129 @@
+"""The command side: what the bus brings is decided in one transaction per batch, each command once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from domain.errors import Code, Refused
+from domain.messages import Command, Origin
+from infra.bus.messages import Outcome, Request, now
+from infra.decider import Ask, Decider, Verdict
+from infra.store import Conflict, Connection, Store
+
+CONFLICTS = 10
+AWAY = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+REMEMBER = """insert into commands (id, ok, code, parameters, stream_id, version)
+    select * from unnest($1::uuid[], $2::boolean[], $3::text[], $4::text[], $5::uuid[], $6::int[])
+    on conflict (id) do nothing returning id"""
+RECALL = """update commands c set received = c.received + u.times from unnest($1::uuid[], $2::int[]) u (id, times)
+    where c.id = u.id returning c.id, c.ok, c.code, c.parameters, c.stream_id, c.version, c.received"""
+
+
+class Dispatcher:
+    """Group commit of commands: everything that has gathered is one transaction; a refusal touches only its asker."""
+
+    def __init__(self, decider: Decider, committed: Callable[[str], None]) -> None:
+        self.decider = decider
+        self.store: Store = decider.store
+        self.codec = decider.store.codec
+        self.committed = committed
+
+    async def __call__(self, requests: Sequence[Request]) -> list[Outcome]:
+        """The outcomes, in order.
+
+        Raises:
+            Refused: DATABASE_AWAY, nothing was decided; BUSY, others were faster ten times in a row.
+        """
+        try:
+            return await self._handle(requests)
+        except AWAY as fault:
+            raise Refused(Code.DATABASE_AWAY) from fault
+
+    async def _handle(self, requests: Sequence[Request]) -> list[Outcome]:
+        for attempt in range(CONFLICTS):
+            try:
+                async with self.store.transaction() as connection:
+                    outcomes = await self._decide(connection, requests)
+                for log in {self.decider.system.commands[c].LOG for c in self._kinds(requests)}:
+                    self.committed(log)
+                return outcomes
+            except Conflict:
+                if attempt > 2 and len(requests) > 1:  # one quarrelsome stream must not hold up its neighbours
+                    return [outcome for one in requests for outcome in await self._handle([one])]
+        raise Refused(Code.BUSY)
+
+    async def _decide(self, connection: Connection, requests: Sequence[Request]) -> list[Outcome]:
+        known = await self._recall(connection, requests)
+        answers: dict[UUID, Outcome] = dict(known)
+        asks: list[tuple[Request, Ask]] = []
+        for request in requests:
+            if request.id in answers:
+                continue
+            try:
+                answers[request.id] = Outcome(request.id, True)  # its place, until it is decided below
+                asks.append((request, self._ask(request)))
+            except Refused as refusal:
+                answers[request.id] = _refused(request.id, refusal)
+        verdicts = await self.decider.decide(connection, [ask for _, ask in asks])
+        for (request, _), verdict in zip(asks, verdicts, strict=True):
+            answers[request.id] = _outcome(request.id, verdict)
+        await self._remember(connection, [answers[r.id] for r, ask in asks if ask.command.KEYED])
+        return [answers[request.id] for request in requests]
+
+    def _ask(self, request: Request) -> Ask:
+        if request.deadline and request.deadline < now():
+            raise Refused(Code.DEADLINE, seconds=0)
+        command = self.codec.command(request.topic, request.data)
+        origin = Origin(
+            request.actor, request.vo, now(), request.cause or request.id, request.correlation or request.id,
+            frozenset(request.rights), request.token,
+        )  # fmt: skip
+        return Ask(command, origin)
+
+    def _kinds(self, requests: Sequence[Request]) -> set[type[Command]]:
+        return {self.codec.commands[r.topic] for r in requests if r.topic in self.codec.commands}
+
+    async def _recall(self, connection: Connection, requests: Sequence[Request]) -> dict[UUID, Outcome]:
+        """The outcomes of commands that came before; each arrival is counted."""
+        times: dict[UUID, int] = {}
+        for request in requests:
+            command = self.codec.commands.get(request.topic)
+            if command is not None and command.KEYED:
+                times[request.id] = times.get(request.id, 0) + 1
+        if not times:
+            return {}
+        rows = await connection.fetch(RECALL, list(times), list(times.values()))
+        return {row["id"]: _recalled(row) for row in rows}
+
+    async def _remember(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        kept = await connection.fetch(
+            REMEMBER,
+            [o.id for o in outcomes],
+            [o.ok for o in outcomes],
+            [o.code for o in outcomes],
+            [msgspec.json.encode(o.parameters).decode() if o.parameters else None for o in outcomes],
+            [o.stream for o in outcomes],
+            [o.version for o in outcomes],
+        )
+        if len(kept) < len(outcomes):
+            raise Conflict("the same command is being decided elsewhere")
+
+
+def _outcome(id_: UUID, verdict: Verdict) -> Outcome:
+    if verdict.refusal:
+        return _refused(id_, verdict.refusal)
+    return Outcome(id_, True, stream=verdict.stream, version=verdict.version)
+
+
+def _refused(id_: UUID, refusal: Refused) -> Outcome:
+    return Outcome(id_, False, refusal.code.slug, refusal.parameters)
+
+
+def _recalled(row: Any) -> Outcome:
+    parameters = msgspec.json.decode(row["parameters"]) if row["parameters"] else {}
+    return Outcome(row["id"], row["ok"], row["code"], parameters, row["stream_id"], row["version"], row["received"])

@@ -1,0 +1,117 @@
+"""Commands for later: rows in PostgreSQL, found through an index on their due time, delivered through the bus."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import asyncpg
+import msgspec
+import structlog
+
+from domain.errors import Refused
+from domain.messages import Event, Later, Recorded
+from infra.bus.interface import Bus
+from infra.bus.messages import Request
+from infra.leader import leading
+from infra.store import Connection, Store
+from infra.wake import Wakes
+
+TIMERS = UUID("0f9b4e4e-2f7e-5a3f-9a55-74696d657273")
+BATCH = 500
+LOOK = 30.0  # seconds between looks when no timer is near and nobody wakes us
+REST = 0.05  # seconds after a wake-up: a burst of new timers is one look
+ANSWER = 30.0
+SET = """insert into timers (stream_id, name, due, topic, data, vo, cause_id, correlation_id, silence)
+    select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
+                         $8::uuid[], $9::interval[])
+    on conflict (stream_id, name) do update set due = excluded.due, topic = excluded.topic, data = excluded.data,
+        cause_id = excluded.cause_id, correlation_id = excluded.correlation_id, silence = excluded.silence"""
+DROP = """with gone as (delete from timers where (stream_id, name) in (select * from unnest($1::uuid[], $2::text[])))
+    delete from liveness where stream_id = any($1::uuid[])"""
+PUT_OFF = """update timers t set due = l.seen + t.silence from liveness l
+    where t.due <= now() and t.silence is not null and l.stream_id = t.stream_id and l.seen + t.silence > now()"""
+log_ = structlog.get_logger("spinor.timers")
+
+
+async def set_timers(connection: Connection, laters: Iterable[tuple[Recorded[Event], Later]], store: Store) -> None:
+    """Set, replace and drop timers, inside the caller's transaction; the last word on a timer counts."""
+    last = {(later.stream, later.name): (cause, later) for cause, later in laters}
+    kept = [(cause, later) for cause, later in last.values() if later.command is not None]
+    dropped = [later for _, later in last.values() if later.command is None]
+    if dropped:
+        await connection.execute(DROP, [d.stream for d in dropped], [d.name for d in dropped])
+    if kept:
+        commands = [later.command for _, later in kept if later.command is not None]
+        await connection.execute(
+            SET,
+            [later.stream for _, later in kept],
+            [later.name for _, later in kept],
+            [later.at for _, later in kept],
+            [command.TOPIC for command in commands],
+            [store.codec.encode(command) for command in commands],
+            [cause.vo for cause, _ in kept],
+            [cause.id for cause, _ in kept],
+            [cause.correlation or cause.id for cause, _ in kept],
+            [later.silence for _, later in kept],
+        )
+
+
+class Timers:
+    """Fires what is due; one leader at a time. A timer is removed when its command has an outcome, not before."""
+
+    def __init__(self, store: Store, bus: Bus, wakes: Wakes) -> None:
+        self.store = store
+        self.bus = bus
+        self._woken = wakes.event("timers")
+
+    async def run(self) -> None:
+        """Fire timers until cancelled; survives a database or a broker that is away for a while."""
+        while True:
+            try:
+                async with leading(self.store.pool, "timers") as connection:
+                    while True:
+                        await self._wait(await self.fire(connection))
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Refused) as fault:
+                log_.warning("timers pause", reason=str(fault) or repr(fault))
+                await asyncio.sleep(1)
+
+    async def fire(self, connection: Connection) -> datetime | None:
+        """Deliver everything that is due; the due time of the next timer, None when there is none."""
+        while True:
+            await connection.execute(PUT_OFF)
+            rows = await connection.fetch("select * from timers where due <= now() order by due limit $1", BATCH)
+            if not rows:
+                return await connection.fetchval("select min(due) from timers")  # type: ignore[no-any-return]
+            await self.bus.request([_request(row) for row in rows], ANSWER)
+            await connection.execute(
+                "delete from timers t using unnest($1::uuid[], $2::text[], $3::timestamptz[]) u (s, n, d) "
+                "where t.stream_id = u.s and t.name = u.n and t.due = u.d",
+                [row["stream_id"] for row in rows],
+                [row["name"] for row in rows],
+                [row["due"] for row in rows],
+            )
+
+    async def _wait(self, due: datetime | None) -> None:
+        pause = LOOK if due is None else min(LOOK, max(0.0, (due - datetime.now(due.tzinfo)).total_seconds()))
+        try:
+            await asyncio.wait_for(self._woken.wait(), pause)
+            await asyncio.sleep(min(REST, pause))
+        except TimeoutError:
+            pass
+        self._woken.clear()
+
+
+def _request(row: Any) -> Request:
+    """The command of a timer. Its id is that of this very due time, so firing twice has one effect."""
+    id_ = uuid5(TIMERS, f"{row['stream_id']}/{row['name']}/{row['due'].isoformat()}")
+    return Request(
+        id=id_,
+        topic=row["topic"],
+        data=msgspec.Raw(row["data"]),
+        vo=row["vo"],
+        actor="timer",
+        cause=row["cause_id"],
+        correlation=row["correlation_id"],
+    )

@@ -1,0 +1,100 @@
+"""Folded changes of a view, written with one statement per kind of change; and the tables of the views."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from domain.messages import Event, Recorded
+from infra.store import Connection
+from projections.projection import Add, Changes, Key, Projection, Values
+
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+async def apply(
+    connection: Connection, view: Projection, events: Iterable[Recorded[Event]], table: str | None = None
+) -> None:
+    """Write what these events mean for a view, inside the caller's transaction. Rows are locked in order of key."""
+    await write(connection, view, view.fold(events), table or view.name)
+
+
+async def write(connection: Connection, view: Projection, changes: Changes, table: str) -> None:
+    """One statement for each set of columns that change together."""
+    if changes.dropped:
+        keys = sorted(changes.dropped)
+        await connection.execute(_drop(view, table), *zip(*keys, strict=True))
+    for names, rows in _alike(changes.created):
+        await connection.execute(_statement(view, table, names, True), *_columns(rows, names))
+    for names, rows in _alike(changes.updated):
+        await connection.execute(_statement(view, table, names, False), *_columns(rows, names))
+
+
+def create_statements(view: Table, name: str | None = None) -> list[str]:
+    """The DDL of a view's table, or of its twin `name` that a rebuild fills beside it."""
+    text = [str(CreateTable(view).compile(dialect=DIALECT))]
+    text += [str(CreateIndex(index).compile(dialect=DIALECT)) for index in view.indexes]
+    if name:
+        text = [part.replace(f"TABLE {view.name}", f"TABLE {name}").replace(f"ON {view.name} ", f"ON {name} ")
+                .replace("INDEX ", f"INDEX {name}_") for part in text]  # fmt: skip
+    return text
+
+
+def _alike(rows: dict[Key, Values]) -> Iterable[tuple[tuple[str, ...], list[tuple[Key, Values]]]]:
+    """Rows grouped by the columns they change; a column to add to is marked with a plus."""
+    groups: dict[tuple[str, ...], list[tuple[Key, Values]]] = defaultdict(list)
+    for key in sorted(rows):
+        values = rows[key]
+        if values:
+            groups[tuple(f"+{n}" if isinstance(v, Add) else n for n, v in values.items())].append((key, values))
+    return groups.items()
+
+
+def _columns(rows: Sequence[tuple[Key, Values]], names: tuple[str, ...]) -> list[list[Any]]:
+    keys = [list(column) for column in zip(*(key for key, _ in rows), strict=True)]
+    plain = [name.lstrip("+") for name in names]
+    values = [[_number(row[name]) for _, row in rows] for name in plain]
+    return keys + values
+
+
+def _number(value: Any) -> Any:
+    return value.n if isinstance(value, Add) else value
+
+
+@cache
+def _drop(view: Projection, table: str) -> str:
+    keys = [column.name for column in view.table.primary_key]
+    unnest = ", ".join(f"${n}::{_type(view, name)}[]" for n, name in enumerate(keys, 1))
+    return f"delete from {table} where ({', '.join(keys)}) in (select * from unnest({unnest}))"
+
+
+@cache
+def _statement(view: Projection, table: str, names: tuple[str, ...], create: bool) -> str:
+    keys = [column.name for column in view.table.primary_key]
+    columns = keys + [name.lstrip("+") for name in names]
+    unnest = ", ".join(f"${n}::{_type(view, name)}[]" for n, name in enumerate(columns, 1))
+    source = f"select * from unnest({unnest})"
+    sets = ", ".join(_assignment(name, "excluded" if create else "u") for name in names)
+    newer = f"t.version < {'excluded' if create else 'u'}.version"
+    guard = newer if view.guarded else "true"
+    if create:
+        return (
+            f"insert into {table} as t ({', '.join(columns)}) {source} "
+            f"on conflict ({', '.join(keys)}) do update set {sets} where {guard}"
+        )
+    match = " and ".join(f"t.{key} = u.{key}" for key in keys)
+    return f"update {table} t set {sets} from ({source}) u ({', '.join(columns)}) where {match} and {guard}"
+
+
+def _assignment(name: str, source: str) -> str:
+    plain = name.lstrip("+")
+    return f"{plain} = t.{plain} + {source}.{plain}" if name.startswith("+") else f"{plain} = {source}.{plain}"
+
+
+@cache
+def _type(view: Projection, name: str) -> str:
+    return str(view.table.c[name].type.compile(dialect=DIALECT))

@@ -1,0 +1,65 @@
+"""Wake-ups between processes: NOTIFY, coalesced and never inside an append (there it costs 3-15x, measured)."""
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import asyncpg
+
+CHANNEL = "spinor"
+PAUSE = 0.005  # seconds: many commits, one NOTIFY
+
+
+class Wakes:
+    """Events by name, set here at once and in other processes by NOTIFY. Losing one costs a second, never more."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._events: dict[str, list[asyncio.Event]] = defaultdict(list)
+        self._due: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
+
+    def event(self, name: str) -> asyncio.Event:
+        """An event that is set whenever `name` is woken; the waiter clears it."""
+        event = asyncio.Event()
+        self._events[name].append(event)
+        return event
+
+    def wake(self, name: str) -> None:
+        """Tell everybody who waits for `name` to look."""
+        self._set(name)
+        self._due.add(name)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._notify())
+
+    async def listen(self) -> None:
+        """Follow the notifications of other processes until cancelled; reconnects."""
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    await connection.add_listener(CHANNEL, self._heard)
+                    self._set_all()
+                    while not connection.is_closed():
+                        await asyncio.sleep(5)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(1)
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        self._set(str(payload))
+
+    def _set(self, name: str) -> None:
+        for event in self._events[name]:
+            event.set()
+
+    def _set_all(self) -> None:
+        for name in self._events:
+            self._set(name)
+
+    async def _notify(self) -> None:
+        await asyncio.sleep(PAUSE)
+        names, self._due = self._due, set()
+        try:
+            await self._pool.execute("select pg_notify($1, name) from unnest($2::text[]) name", CHANNEL, sorted(names))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return  # whoever waits looks once a second anyway

@@ -1,0 +1,77 @@
+"""What waits for pilots: the task queues, and in each the jobs, best first."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Index, Integer, Select, Table, Text, func, select
+
+from domain.job import Job
+from domain.matching import Queue
+from domain.messages import Recorded
+from domain.requirements import Requirements
+from projections.jobs import metadata, of_stream
+from projections.projection import Projection, Values
+
+pilot_queue = Table(
+    "pilot_queue",
+    metadata,
+    Column("job", BigInteger, primary_key=True),
+    Column("queue", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+)
+Index("pilot_queue_best", pilot_queue.c.queue, pilot_queue.c.priority.desc(), pilot_queue.c.job)
+
+task_queues = Table(
+    "task_queues",
+    metadata,
+    Column("queue", Text, primary_key=True),
+    Column("vo", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("owner_group", Text, nullable=False),
+    Column("requirements", Text, nullable=False),
+)
+
+waiting = Projection(pilot_queue, log="jobs", key=of_stream, inline=True)
+queues = Projection(task_queues, log="jobs", key=lambda event: (event.event.queue,), inline=True)
+
+
+@queues.creates
+def described(event: Recorded[Job.Queued]) -> Values:
+    facts = event.event
+    wanted = msgspec.json.encode(facts.requirements).decode()
+    return {"vo": event.vo, "owner": facts.owner, "owner_group": facts.group, "requirements": wanted}
+
+
+@waiting.creates
+def queued(event: Recorded[Job.Queued]) -> Values:
+    return {"queue": event.event.queue, "priority": event.event.priority, "attempt": event.event.attempt}
+
+
+@waiting
+def taken(event: Recorded[Job.Matched | Job.Killed | Job.Failed | Job.Rescheduled | Job.Deleted]) -> None:
+    return None
+
+
+# Queries
+
+
+def all_queues() -> Select[Any]:
+    """The task queues in which something waits, with how much and the best priority."""
+    counts = (
+        select(pilot_queue.c.queue, func.count().label("waiting"), func.max(pilot_queue.c.priority).label("priority"))
+        .group_by(pilot_queue.c.queue)
+        .subquery()
+    )
+    return select(task_queues, counts.c.waiting, counts.c.priority).join(counts, counts.c.queue == task_queues.c.queue)
+
+
+def of_vo(vo: str) -> Select[Any]:
+    """The task queues of one VO in which something waits."""
+    return all_queues().where(task_queues.c.vo == vo)
+
+
+def queue(row: Any) -> Queue:
+    """The queue in a row of `all_queues`."""
+    wanted = msgspec.json.decode(row["requirements"], type=Requirements)
+    return Queue(row["queue"], row["vo"], row["owner"], row["owner_group"], wanted, row["priority"])
