@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional
 from pilot.log import say
 
 LATER = (408, 425, 429, 500, 502, 503, 504)  # answers that may be different next time
+GONE = ("pilot-gone", "pilot-unknown")  # refusals that mean: nobody wants this pilot any more
 LONGEST = 300.0  # seconds: what a server may ask us to wait
 Json = Dict[str, Any]
 
@@ -47,7 +48,7 @@ class Pauses:
 
     def next(self, retry_after: Optional[float] = None) -> float:
         """Seconds until the next try."""
-        pause = min(self._longest, self._first * 2 ** min(self._tries, 30)) * random.uniform(0.5, 1.0)
+        pause = min(self._longest, self._first * float(1 << min(self._tries, 30))) * random.uniform(0.5, 1.0)
         self._tries += 1
         return max(pause, min(retry_after or 0.0, LONGEST))
 

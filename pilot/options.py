@@ -19,6 +19,7 @@ class Options(NamedTuple):
     tags: List[str]
     processors: Optional[int]
     memory_mb: Optional[int]
+    disk_mb: Optional[int]
     cpu_power: Optional[float]
     work_dir: str
     idle_exit: float
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tags", default="", help="what this machine offers besides, comma separated")
     add("--processors", type=int, help="default: what this machine and its control group allow")
     add("--memory-mb", type=int, help="default: what this machine and its control group allow")
+    add("--disk-mb", type=int, help="what all payloads together may use; default: what is free")
     add("--cpu-power", type=float, help="default: measured at the start")
     add("--work-dir", default=".", metavar="DIR", help="default: here")
     add("--idle-exit", type=float, default=600, metavar="SECONDS", help="end after this time without a job")
