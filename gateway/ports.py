@@ -1,0 +1,129 @@
+"""What a route may ask of the world: decide commands, read rows, follow a history, move objects, know who asks."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request
+from msgspec import Struct
+from sqlalchemy import Select
+
+from domain.errors import Refused
+from domain.matching import Offer
+from domain.messages import Command, Event, Recorded
+from gateway.objects import Objects
+
+Row = Mapping[str, Any]
+
+
+class Principal(Struct, frozen=True):
+    """Who asks: a user (`subject` is a pseudonym) or a pilot (`subject` is its stamp, `incarnation` its process)."""
+
+    kind: str  # "user" or "pilot"
+    subject: str
+    vo: str
+    name: str = ""
+    group: str = ""
+    rights: frozenset[str] = frozenset()
+    token: str = ""
+    incarnation: int = 0
+
+    @property
+    def actor(self) -> str:
+        """As events name it."""
+        return f"{self.kind}:{self.subject}"
+
+
+class Answer(NamedTuple):
+    """What became of one command: its stream's version, or the refusal. `received` counts how often it has come."""
+
+    id: UUID
+    version: int = 0
+    refusal: Refused | None = None
+    received: int = 1
+
+
+class Reservation(NamedTuple):
+    """Job numbers for one submission; `repeated` when the same submission had got them before."""
+
+    first: int
+    count: int
+    repeated: bool
+
+
+class Given(NamedTuple):
+    """A match: job 0 when nothing came."""
+
+    job: int
+    attempt: int
+
+
+class World(Protocol):
+    """Everything outside the gateway. Calls raise Refused: BUS_AWAY, DATABASE_AWAY or DEADLINE where they can."""
+
+    objects: Objects
+
+    async def ask(self, who: Principal, commands: Sequence[tuple[UUID, Command]], vo: str = "") -> list[Answer]:
+        """Have commands decided; each comes with its id, which makes a repetition harmless. Answers in order."""
+
+    async def read(self, query: Select[Any]) -> list[Row]:
+        """Rows of a view."""
+
+    async def history(self, log: str, stream: UUID) -> list[Recorded[Event]]:
+        """One stream, opened for reading by people."""
+
+    async def recent(self, vo: str, after: int, limit: int) -> list[Recorded[Event]]:
+        """The newest events of a VO's jobs (`after` 0), or those after a position."""
+
+    def follow(self, vo: str) -> AsyncIterator[Recorded[Event]]:
+        """Events of a VO as they are announced, until the caller stops listening."""
+
+    async def body(self, digest: str) -> bytes:
+        """An interned description; raises Refused(NOT_FOUND)."""
+
+    async def keep_bodies(self, bodies: Mapping[str, bytes]) -> None:
+        """Intern descriptions."""
+
+    async def reserve(self, submission: UUID, vo: str, digest: str, count: int) -> Reservation:
+        """Numbers for `count` jobs; the same submission id gets the same ones again.
+
+        Raises:
+            Refused: KEY_REUSED, the id came before with another content.
+        """
+
+    async def offer(self, offer: Offer, wait: float) -> Given:
+        """Hold a pilot's offer until there is a job for it or `wait` seconds are over."""
+
+    async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:
+        """What each pilot of a VO offered last, when, and what came of it."""
+
+    def heard(self, stream: UUID, report: dict[str, Any] | None = None) -> None:
+        """Note a sign of life."""
+
+    async def last_heard(self, streams: Sequence[UUID]) -> dict[UUID, tuple[datetime, dict[str, Any]]]:
+        """When these were heard of last, and what they said."""
+
+    async def status(self) -> dict[str, Any]:
+        """How the system is: bus, database, consumers and their lag, timers, dead letters, parked streams."""
+
+    async def dead_letters(self, limit: int = 100) -> list[Row]:
+        """What could not be handled, newest first."""
+
+    async def send_again(self, letters: Sequence[UUID]) -> list[Answer]:
+        """Send dead letters again."""
+
+    def issue(self, who: Principal, seconds: int) -> str:
+        """An access token for `who`."""
+
+    def verify(self, token: str) -> Principal:
+        """Who a token speaks for; raises Refused(NO_TOKEN)."""
+
+
+def world(request: Request) -> World:
+    """The world that the application was made with."""
+    found: World = request.app.state.world
+    return found
+
+
+Outside = Annotated[World, Depends(world)]
