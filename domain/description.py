@@ -2,28 +2,30 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.fields import (
     Count,
     Environment,
+    Extra,
     FileNames,
     Level,
     List,
     LocalName,
+    Outputs,
     Places,
     Priority,
     Processors,
     Sandbox,
-    Scalar,
     Text,
     Words,
 )
 from domain.jdl import NAMES, OLD
 from domain.requirements import UNBOUNDED, Requirements, segment
 
-__all__ = ["JobDescription", "Requirements", "canonical", "compatible", "requirements"]
+__all__ = ["JobDescription", "Requirements", "canonical", "compatible", "requirements", "spelled"]
 
 
 class JobDescription(BaseModel):
@@ -37,7 +39,7 @@ class JobDescription(BaseModel):
     std_output: LocalName = "std.out"
     std_error: LocalName = "std.err"
     input_sandbox: Sandbox = ()
-    output_sandbox: List = ()
+    output_sandbox: Outputs = ()
     input_data: FileNames = ()
     input_data_policy: Text = ""
     input_data_module: Text = ""
@@ -54,7 +56,7 @@ class JobDescription(BaseModel):
     job_type: Annotated[Text, Field(min_length=1, max_length=32)] = "User"
     job_group: Annotated[Text, Field(max_length=32)] = "00000000"
     processors: Processors = 1
-    min_processors: Processors = 1
+    min_processors: Processors | None = None
     max_processors: Processors | None = None
     whole_node: bool = False
     gpus: Count = 0
@@ -76,7 +78,7 @@ class JobDescription(BaseModel):
     owner: Text = ""
     owner_group: Text = ""
     vo: Text = ""
-    extra: dict[Text, Scalar | tuple[Scalar, ...]] = {}
+    extra: Extra = {}
 
 
 IDENTITY = frozenset({"owner", "owner_group", "vo"})  # checked against who asks, then left to the credential
@@ -96,10 +98,9 @@ def compatible(wanted: tuple[str, ...], platforms: Mapping[str, frozenset[str]])
 
 def requirements(job: JobDescription, platforms: Mapping[str, frozenset[str]] | None = None) -> Requirements:
     """What matching looks at; `platforms` says which platform runs what (see Limits)."""
-    exact = job.processors if "processors" in job.model_fields_set else None
-    least, most = (exact, exact) if exact else (job.min_processors, job.max_processors)
-    if most is None:
-        most = UNBOUNDED if "min_processors" in job.model_fields_set else least
+    least, most = job.processors, job.processors
+    if job.min_processors or job.max_processors:
+        least, most = job.min_processors or 1, job.max_processors or UNBOUNDED
     return Requirements(
         cpu_time=segment(job.cpu_time),
         sites=tuple(sorted(set(job.sites) - set(job.banned_sites))) if job.sites else (),
@@ -107,7 +108,7 @@ def requirements(job: JobDescription, platforms: Mapping[str, frozenset[str]] | 
         platforms=_sorted(compatible(job.platforms, platforms or {})),
         tags=_sorted(job.tags),
         ces=_sorted(job.ces),
-        min_processors=least or 1,
+        min_processors=least,
         max_processors=most,
         whole_node=job.whole_node,
         gpus=job.gpus,
@@ -118,6 +119,15 @@ def requirements(job: JobDescription, platforms: Mapping[str, frozenset[str]] | 
 
 def _sorted(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(names)) if len(names) > 1 else names
+
+
+def spelled(job: JobDescription) -> dict[str, Any]:
+    """The same as `canonical` in the names and forms of JDL."""
+    fields = canonical(job)
+    attributes = {name: fields[field] for name, field in NAMES.items() if field in fields}
+    if job.environment:
+        attributes["ExecutionEnvironment"] = [f"{name}={quote(value)}" for name, value in job.environment.items()]
+    return attributes | job.extra
 
 
 def canonical(job: JobDescription) -> dict[str, Any]:

@@ -23,6 +23,19 @@ def _anywhere(value: tuple[str, ...]) -> tuple[str, ...]:
     return () if any(item.lower() == "any" for item in value) else _once(value)
 
 
+def _inside(value: tuple[str, ...]) -> tuple[str, ...]:
+    for item in value:
+        _local_name(item)
+    return _once(value)
+
+
+def _local_name(value: str) -> str:
+    """A pilot reads these files: none may lie above the job's own directory."""
+    if ".." in value and ".." in value.split("/"):
+        raise ValueError(f"{value} leaves the directory of the job")
+    return value
+
+
 def _sandbox(value: tuple[str, ...]) -> tuple[str, ...]:
     for item in value:
         if item.startswith("LFN:") and not item.startswith("LFN:/"):
@@ -61,11 +74,15 @@ def _level(value: Any) -> Any:
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Item = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=4096)]
 Loose = BeforeValidator(_split, json_schema_input_type=str | list[str])
-List = Annotated[tuple[Item, ...], Loose, AfterValidator(_once)]
-Places = Annotated[tuple[Item, ...], Loose, AfterValidator(_anywhere)]
-Sandbox = Annotated[tuple[Item, ...], Loose, AfterValidator(_sandbox)]
+Items = Annotated[tuple[Item, ...], Field(max_length=1000)]
+List = Annotated[Items, Loose, AfterValidator(_once)]
+Places = Annotated[Items, Loose, AfterValidator(_anywhere)]
+Sandbox = Annotated[Items, Loose, AfterValidator(_sandbox)]
+Outputs = Annotated[Items, Loose, AfterValidator(_inside)]
 FileNames = Annotated[tuple[Item, ...], Loose, AfterValidator(_file_names)]
-LocalName = Annotated[str, StringConstraints(pattern=r"^[^\x00/]+(/[^\x00/]+)*$", max_length=255)]
+LocalName = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00/]+(/[^\x00/]+)*$", max_length=255), AfterValidator(_local_name)
+]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Environment = Annotated[dict[Variable, Text], BeforeValidator(_environment)]
 Words = Annotated[Text, BeforeValidator(_words, json_schema_input_type=str | list[str])]
@@ -74,6 +91,8 @@ Level = Annotated[
     BeforeValidator(_level),
 ]
 Scalar = Text | bool
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=128)]
+Extra = Annotated[dict[Key, Scalar | tuple[Scalar, ...]], Field(max_length=200)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Processors = Annotated[int, Field(ge=1, le=LARGEST)]
 Priority = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]

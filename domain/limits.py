@@ -13,7 +13,7 @@ from domain.jdl import NAMES, PARAMETRIC
 
 MOST_PROBLEMS = 50  # of one description; nobody reads more
 
-
+FLAGS = frozenset(name for name, default in DEFAULTS.items() if isinstance(default, bool))
 # prepared JDL says these too; parameters are read elsewhere
 _PASSED_OVER = frozenset({"jobid", "jobrequirements", "parameter_start", "parameter_step", "parameter_factor"})
 _PASSED_OVER |= {name.lower() for name in PARAMETRIC}
@@ -73,11 +73,12 @@ def described(attributes: Mapping[str, Any], lenient: bool = False) -> tuple[dic
         if field is None and lenient:
             extra[key] = value
         elif (field := field or key) in fields:
-            raise Rejected([_problem(key, f"given twice, also as {written[field]}")])
+            raise Rejected([wrong(key, f"given twice, also as {written[field]}")])
         else:
-            fields[field], written[field] = value, key
-    if extra:
-        fields["extra"] = {**fields.get("extra", {}), **extra}
+            plain = isinstance(value, bool) and field not in FLAGS  # `Executable = true` is a program
+            fields[field], written[field] = str(value).lower() if plain else value, key
+    if extra and isinstance(given := fields.get("extra", {}), Mapping):  # anything else is refused in a moment
+        fields["extra"] = {**given, **extra}
     return fields, written
 
 
@@ -105,7 +106,7 @@ def checked(fields: dict[str, Any], limits: Limits, written: Mapping[str, str]) 
         description = JobDescription.model_validate(fields)
     except ValidationError as error:
         raise Rejected(list(_refusals(error, written))) from None
-    found = [_problem(written.get(field, field), problem) for field, problem in _broken_rules(description, limits)]
+    found = [wrong(written.get(field, field), problem) for field, problem in _broken_rules(description, limits)]
     if found:
         raise Rejected(found)
     return description
@@ -114,11 +115,11 @@ def checked(fields: dict[str, Any], limits: Limits, written: Mapping[str, str]) 
 def _refusals(error: ValidationError, written: Mapping[str, str]) -> Iterator[Refused]:
     for found in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_PROBLEMS]:
         first, *rest = found["loc"] or ("description",)
-        field = ".".join(map(str, [written.get(str(first), first), *rest]))[:200]
+        field = ".".join(map(str, [written.get(str(first), first), *rest]))
         problem = found["msg"].removeprefix("Value error, ")[:300]
         if found["type"] == "extra_forbidden":
             problem = f"there is no such attribute{_suggestion(str(first))}"
-        yield _problem(field, problem[0].lower() + problem[1:])
+        yield wrong(field, problem[0].lower() + problem[1:])
 
 
 def _suggestion(name: str) -> str:
@@ -127,8 +128,10 @@ def _suggestion(name: str) -> str:
     return f", did you mean {spelling}?" if near else ""
 
 
-def _problem(field: str, problem: str) -> Refused:
-    return Refused(Code.DESCRIPTION, field=field, problem=problem)
+def wrong(field: str, problem: str) -> Refused:
+    """The refusal of one field; names that no store could keep are shown escaped."""
+    shown = field.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    return Refused(Code.DESCRIPTION, field=shown[:200], problem=problem)
 
 
 def _broken_rules(job: JobDescription, limits: Limits) -> Iterator[tuple[str, str]]:
@@ -146,7 +149,7 @@ def _broken_rules(job: JobDescription, limits: Limits) -> Iterator[tuple[str, st
         yield from _out_of_range(job, limits)
     if "processors" in given and given & {"min_processors", "max_processors"}:
         yield "processors", "cannot be combined with a minimum or maximum"
-    if job.max_processors and job.max_processors < job.min_processors:
+    if job.max_processors and job.max_processors < (job.min_processors or 1):
         yield "max_processors", f"is below the minimum {job.min_processors}"
     if job.max_ram_mb and job.max_ram_mb < job.min_ram_mb:
         yield "max_ram_mb", f"is below the minimum {job.min_ram_mb}"

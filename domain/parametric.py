@@ -14,6 +14,8 @@ Row: TypeAlias = dict[str, Value]  # name of the sequence ("" for the unnamed on
 LIMIT = 10_000  # jobs of one description
 LARGEST = 2**63  # a growing sequence ends here; nothing in a job counts further
 PLACEHOLDER = re.compile(r"%(?:\(([^()%\s]+)\)s|([snj]))")
+NAME = re.compile(r"[\w.\-]{1,64}", re.ASCII)
+LONGEST = 65_536  # characters of one value
 STEMS = {"parameters": "list", "parameterstart": "start", "parameterstep": "step", "parameterfactor": "factor"}
 
 
@@ -27,9 +29,9 @@ def sequences(attributes: Mapping[str, Any], limit: int = LIMIT) -> list[Row] | 
     for key, value in attributes.items():
         stem, _, name = key.partition(".")
         if (role := STEMS.get(stem.lower().replace("_", ""))) is not None:
-            named = value if isinstance(value, Mapping) else {name: value}
+            named = value if isinstance(value, Mapping) and value else {name: value}
             for each, inner in named.items():
-                found.setdefault(str(each), {})[role] = inner
+                found.setdefault(_name(each), {})[role] = inner
     if not found:
         return None
     count = _count(found, limit)
@@ -75,11 +77,36 @@ ROLES = (("start", 1), ("step", 0), ("factor", 1))
 
 
 def _value(name: str, value: Any) -> Value:
-    if isinstance(value, str | int | float):
+    return [_scalar(name, inner) for inner in value] if isinstance(value, list | tuple) else _scalar(name, value)
+
+
+def _scalar(name: str, value: Any) -> Scalar:
+    """Any text, finite number or truth value that the log can keep."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        if "\0" in value or len(value) > LONGEST or not _encodable(value):
+            raise _problem(name, f"expected text of at most {LONGEST} characters, without NUL")
         return value
-    if isinstance(value, list | tuple) and all(isinstance(inner, str | int | float) for inner in value):
-        return list(value)
+    if isinstance(value, int | float) and -LARGEST < value < LARGEST:
+        return value
     raise _problem(name, "expected strings, numbers, or lists of them")
+
+
+def _encodable(value: str) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _name(given: Any) -> str:
+    if given == "" or (isinstance(given, str) and NAME.fullmatch(given)):
+        return str(given)
+    raise _problem("", "a sequence is named by at most 64 letters, digits and _ . -")
 
 
 def _number(name: str, value: Any) -> int | float:

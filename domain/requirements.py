@@ -12,7 +12,7 @@ DAY = 86400
 UNBOUNDED = 0
 
 
-class Requirements(Struct, frozen=True, omit_defaults=True):
+class Requirements(Struct, frozen=True, omit_defaults=True, gc=False):
     """Requirements of one job; names are sorted, so that equal requirements have equal digests.
 
     `cpu_time` in normalised seconds, rounded up to a segment; no `sites`, `platforms` or `ces` means any;

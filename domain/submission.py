@@ -11,7 +11,7 @@ from msgspec import Struct
 from domain import jdl
 from domain.description import JobDescription, Requirements, canonical, requirements
 from domain.errors import Code, Refused
-from domain.limits import Limits, Rejected, checked, described
+from domain.limits import Limits, Rejected, checked, described, wrong
 from domain.parametric import Row, fill, is_open, numbers, sequences, unknown
 
 Source: TypeAlias = str | bytes | Mapping[str, Any] | list[Any]
@@ -19,7 +19,7 @@ MAX_SOURCE = 64 << 20  # bytes of one request
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\]{\"])")  # JDL may begin with a bracket too, but then an attribute follows
 
 
-class Item(Struct, frozen=True, omit_defaults=True):
+class Item(Struct, frozen=True, omit_defaults=True, gc=False):
     """One job of a submission: the digest of its body, what fills the body's placeholders, and what is asked often.
 
     `number` is what `%n` stands for, with its leading zeros; empty for a job that is not parametric.
@@ -72,6 +72,8 @@ def read(source: Source, limits: Limits | None = None) -> Submission:
             jobs.append(rejected)
         except Refused as refused:
             jobs.append(Rejected([refused]))
+        except RecursionError:
+            jobs.append(Rejected([Refused(Code.MALFORMED, problem="nested too deeply")]))
         if len(jobs) > limits.max_jobs:
             raise Refused(Code.TOO_MANY, count=len(jobs), things="jobs", limit=limits.max_jobs)
     return Submission(jobs, bodies, parametric)
@@ -124,7 +126,7 @@ def _many(attributes: Mapping[str, Any], rows: list[Row], limits: Limits,
     """The jobs of a parametric description. Each is checked on its own, for any field may depend on a value."""
     fields, written = described(attributes, limits.lenient)
     if not limits.lenient and (stranger := unknown(fields, list(rows[0]))):
-        raise Rejected([Refused(Code.DESCRIPTION, field=f"Parameters.{stranger}", problem="used but not given")])
+        raise Rejected([wrong(f"Parameters.{stranger}", "used but not given")])
     open_fields = {name: value for name, value in fields.items() if is_open(value)}
     body, name = b"", ""
     for number, row in zip(numbers(len(rows)), rows, strict=True):
