@@ -51,6 +51,7 @@ class Code(Enum):
     MALFORMED = Advice("the message cannot be read: {problem}", Who.USER, "see the interface documents at /api/docs")
     TOPIC_UNKNOWN = Advice("there is no topic {topic}", Who.USER, "see the list of topics at /asyncapi")
     VERSION_UNKNOWN = Advice("version {version} of {topic} is not known here", Who.OPERATOR, "spinor doctor")
+    KEY_REUSED = Advice("the key {key} came before with another content", Who.USER, "send it with a new key")
     NOT_FOUND = Advice("there is no {thing} {name}", Who.USER, "spinor status")
     # sandboxes
     SANDBOX_UNKNOWN = Advice("there is no sandbox {pfn}", Who.USER, "upload it again")

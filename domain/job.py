@@ -103,6 +103,7 @@ class KillJob(JobCommand, frozen=True):
     """End a job that has not ended. `attempt` 0 means whichever is current; a stale number never hits a later one."""
 
     TOPIC = "job.kill"
+    OUTSIDE = True
     reason: str = ""
     attempt: int = 0
 
@@ -111,6 +112,7 @@ class RescheduleJob(JobCommand, frozen=True):
     """Run a failed or killed job again as a new attempt."""
 
     TOPIC = "job.reschedule"
+    OUTSIDE = True
     reason: str = ""
 
 
@@ -118,6 +120,7 @@ class DeleteJob(JobCommand, frozen=True):
     """Remove a job from the lists; one that still lives is killed first."""
 
     TOPIC = "job.delete"
+    OUTSIDE = True
 
 
 class AttemptCommand(JobCommand, frozen=True):

@@ -26,6 +26,7 @@ class Command(Message, frozen=True):
     """
 
     KEYED: ClassVar[bool] = True
+    OUTSIDE: ClassVar[bool] = False  # whether other programs may publish it on the bus
 
     @property
     def stream(self) -> UUID:

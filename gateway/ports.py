@@ -48,7 +48,7 @@ class Reservation(NamedTuple):
     """Job numbers for one submission; `repeated` when the same submission had got them before."""
 
     first: int
-    count: int
+    jobs: int
     repeated: bool
 
 

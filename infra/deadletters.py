@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -29,3 +30,8 @@ async def listed(pool: asyncpg.Pool, limit: int = 100) -> list[dict[str, Any]]:
     """The dead letters that were not sent again, newest first."""
     rows = await pool.fetch("select * from dead_letters where sent_again_at is null order by at desc limit $1", limit)
     return [dict(row) for row in rows]
+
+
+async def sent_again(pool: asyncpg.Pool, letter: UUID) -> None:
+    """Note that a letter was sent again; if it dies again, it is back in the list."""
+    await pool.execute("update dead_letters set sent_again_at = now() where id = $1", letter)

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
 from domain.errors import Code, Refused
+from infra.bus.inbox import Programs
 from infra.bus.interface import Bus
 from infra.bus.local import LocalBus
+from infra.bus.rabbit import RabbitBus
 from infra.deadletters import bury
 from infra.decider import Decider
 from infra.dispatch import Dispatcher
@@ -19,6 +22,8 @@ from infra.settings import Settings
 from infra.store import Store
 from infra.system import System
 from infra.wake import Wakes
+
+SESSION = {"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"}
 
 
 @dataclass
@@ -34,7 +39,12 @@ class Runtime:
     wakes: Wakes
     liveness: Liveness
     partitions: int
+    url: str
     migrated: Sequence[str] = ()
+
+    async def connect(self) -> Any:
+        """A connection of its own, for the engine that reads views."""
+        return await asyncpg.connect(self.url, server_settings=SESSION)
 
     def dispatcher(self) -> Dispatcher:
         """The command side of this process."""
@@ -56,11 +66,11 @@ async def opened(system: System, settings: Settings) -> AsyncIterator[Runtime]:
         migrated = await migrate(pool, system)
         store = Store(pool, system.codec())
         wakes = Wakes(pool)
-        bus = await _bus(system, settings, pool)
+        bus = _bus(system, settings, pool)
         stack.push_async_callback(bus.close)
         partitions = await pool.fetchval("select partitions from installation")
         yield Runtime(
-            system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool), partitions, migrated
+            system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool), partitions, url, migrated
         )
 
 
@@ -70,16 +80,14 @@ async def _pool(url: str, settings: Settings) -> asyncpg.Pool:
             url,
             min_size=2,
             max_size=settings.pool,
-            server_settings={"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"},
+            server_settings=SESSION,
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as fault:
         raise Refused(Code.DATABASE_AWAY, problem=str(fault)) from fault
 
 
-async def _bus(system: System, settings: Settings, pool: asyncpg.Pool) -> Bus:
-    on_dead = bury(pool)
-    if not settings.bus:
-        return LocalBus(on_dead)
-    from infra.bus.rabbit import RabbitBus
-
-    return await RabbitBus.open(settings.bus, on_dead)
+def _bus(system: System, settings: Settings, pool: asyncpg.Pool) -> Bus:
+    programs = Programs(frozenset(command.TOPIC for command in system.commands if command.OUTSIDE))
+    if settings.bus:
+        return RabbitBus(settings.bus, bury(pool), programs)
+    return LocalBus(bury(pool), programs=programs)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,7 @@ from domain.messages import Event, Origin, Recorded
 from infra.bus.messages import WireEvent
 from infra.codec import Codec
 
-Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Connection: TypeAlias = Any  # of asyncpg, which has no types: a connection, or a pool's proxy of one
 
 COLUMNS = (
     "stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id, actor, vo, token, recorded_at"
@@ -122,19 +123,21 @@ class Store:
 
         Only positions up to the log's head are final: see `infra.reader`.
         """
-        clauses, arguments = ["position > $1"], [after, limit]
+        clauses = ["position > $1"]
+        arguments: list[Any] = [after, limit]
         if upto is not None:
             arguments.append(upto)
             clauses.append(f"position <= ${len(arguments)}")
         if partitions is not None:
-            arguments += [partitions[0], list(partitions[1])]  # type: ignore[list-item]
+            arguments += [partitions[0], list(partitions[1])]
             clauses.append(
                 f"get_byte(uuid_send(stream_id), 5) % ${len(arguments) - 1}::int = any(${len(arguments)}::int[])"
             )
         where = " and ".join(clauses)
-        return await connection.fetch(
+        rows: list[asyncpg.Record] = await connection.fetch(
             f"{SELECT.format(log=table(log))} where {where} order by position limit $2", *arguments
         )
+        return rows
 
     def recorded(self, row: asyncpg.Record) -> Recorded[Event]:
         """The event in a row, sealed fields still sealed."""

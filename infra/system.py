@@ -63,11 +63,12 @@ class System:
         """
         topics = [*self.events, *(c.TOPIC for c in self.commands)]
         _unique((topic, topic) for topic in topics)
-        _unique((p.name, p) for p in (*self.policies, *self.projections))
         wanted = {name for p in self.policies for ws in p._reactions.values() for w in ws for name in w.lookups}
         if missing := wanted - self.lookups.keys():
             raise ValueError(f"no look-up named {', '.join(sorted(missing))}")
-        for part in (*self.policies, *self.projections):
+        parts: tuple[Policy | Projection, ...] = (*self.policies, *self.projections)
+        _unique((part.name, part) for part in parts)
+        for part in parts:
             if part.log not in self.logs:
                 raise ValueError(f"{part.name} follows the log {part.log}, which no aggregate writes")
 

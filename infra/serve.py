@@ -1,0 +1,108 @@
+"""Running parts of the system as one process: started in order, stopped by a signal, ended by the first fault."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from infra import app
+from infra.runtime import Runtime, opened
+from infra.settings import Settings
+from infra.system import System
+from infra.web import gateway, listen
+from infra.world import RuntimeWorld
+
+PARTS = ("gateway", "dispatch", "consume", "project", "relay", "timers", "match")
+log = structlog.get_logger("spinor")
+
+
+@dataclass
+class Running:
+    """A process at work: what it opened, where its gateway is, and its tasks."""
+
+    runtime: Runtime
+    url: str = ""
+    world: RuntimeWorld | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def until_fault(self) -> None:
+        """Wait for the first task that ends; none ends by itself."""
+        done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+@asynccontextmanager
+async def running(
+    system: System, settings: Settings, parts: Sequence[str] = PARTS, names: Sequence[str] = ()
+) -> AsyncIterator[Running]:
+    """Run these parts as long as the context lasts; `names` chooses among policies or views."""
+    async with AsyncExitStack() as stack:
+        listener: tuple[socket.socket, str] | None = listen(settings) if "gateway" in parts else None
+        runtime = await stack.enter_async_context(opened(system, settings))
+        work = Running(runtime, listener[1] if listener else "")
+        stack.push_async_callback(_cancel, work.tasks)
+        await _start(work, parts, names)
+        if listener:
+            work.world = await stack.enter_async_context(gateway(runtime, *listener))
+            stack.push_async_callback(runtime.liveness.flush)
+        yield work
+
+
+async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> None:
+    runtime = work.runtime
+    if "dispatch" in parts:
+        await app.dispatch(runtime)
+    if "consume" in parts:
+        await app.consume(runtime, names)
+    if "project" in parts:
+        await app.project(runtime, names)
+    loops = [runtime.wakes.listen(), runtime.liveness.run()]
+    loops += app.relay(runtime) if "relay" in parts else []
+    loops += [app.timers(runtime)] if "timers" in parts else []
+    loops += [app.match(runtime)] if "match" in parts else []
+    work.tasks += [asyncio.create_task(loop) for loop in loops]
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def stopping() -> AsyncIterator[asyncio.Event]:
+    """An event that is set by SIGINT or SIGTERM; a second signal has the usual, rude effect."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        stop.set()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(name)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, first)
+    try:
+        yield stop
+    finally:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(name)
+
+
+async def serve(system: System, settings: Settings, parts: Sequence[str], names: Sequence[str] = ()) -> None:
+    """Run these parts until a signal comes or one of them breaks."""
+    async with stopping() as stop, running(system, settings, parts, names) as work:
+        log.info("running", parts=list(parts), names=list(names), url=work.url)
+        waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(work.until_fault())]
+        done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for task in done:
+            task.result()

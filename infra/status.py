@@ -1,0 +1,39 @@
+"""How the system is: what runs, what lags, what waits for somebody to act."""
+
+from typing import Any
+
+from domain.errors import Refused
+from infra.runtime import Runtime
+
+LAG = """select p.consumer, p.log, min(p.position) as position, max(p.updated_at) as at, sum(p.duplicates)::bigint
+    as duplicates, sum(p.gaps)::bigint as gaps from positions p group by 1, 2 order by 1, 2"""
+COUNTS = """select
+    (select count(*) from (select from timers limit 100001) t) as timers,
+    (select count(*) from timers where due < now() - interval '10 seconds') as timers_overdue,
+    (select count(*) from dead_letters where sent_again_at is null) as dead_letters,
+    (select count(*) from parked) as parked,
+    (select epoch from installation) as epoch,
+    current_setting('server_version') as postgresql"""
+
+
+async def collect(runtime: Runtime) -> dict[str, Any]:
+    """Everything `spinor status` shows, as fields."""
+    health = await runtime.bus.health()
+    pool = runtime.pool
+    heads = {row["log"].removeprefix("log_"): dict(row) for row in await pool.fetch("select * from log_heads")}
+    consumers = []
+    for row in await pool.fetch(LAG):
+        consumers.append(dict(row) | {"waiting": await _lag(runtime, row["consumer"], row["log"])})
+    return {
+        **dict(await pool.fetchrow(COUNTS)),
+        "bus": {"kind": health.kind, "up": health.up, "detail": health.detail, "waiting": health.waiting},
+        "logs": {log: {"position": row["position"], "at": row["updated_at"]} for log, row in heads.items()},
+        "consumers": consumers,
+    }
+
+
+async def _lag(runtime: Runtime, consumer: str, log: str) -> int | None:
+    try:
+        return await runtime.bus.lag(consumer, log, runtime.partitions)
+    except Refused:
+        return None

@@ -1,0 +1,86 @@
+"""The gateway as a process part: the application on uvicorn, on a socket that is bound before anything else starts."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+import uvicorn
+from fastapi import APIRouter
+from gateway.app import create
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from domain.errors import Code, Refused
+from gateway.objects import Objects, routes
+from infra.objects.local import LocalObjects
+from infra.objects.s3 import Endpoint, S3Objects
+from infra.runtime import Runtime
+from infra.settings import Settings
+from infra.tokens import Tokens, derived, installation_secret
+from infra.world import RuntimeWorld
+
+GRACE = 2  # seconds that open requests get at the end; held offers are asked again by their pilots
+
+
+def listen(settings: Settings) -> tuple[socket.socket, str]:
+    """The socket of the gateway and its public URL.
+
+    Raises:
+        Refused: SETTING, the address cannot be had, or is not loopback while the development identity is in use.
+    """
+    if not loopback(settings.host):
+        raise Refused(Code.SETTING, name="SPINOR_HOST", problem="the development identity may only listen on loopback")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as fault:
+        listener.close()
+        raise Refused(Code.SETTING, name="SPINOR_PORT", problem=f"{settings.port}: {fault.strerror}") from None
+    listener.listen(1024)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return listener, settings.url or f"http://{host}:{listener.getsockname()[1]}"
+
+
+def loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach the address."""
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+@asynccontextmanager
+async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncIterator[RuntimeWorld]:
+    """Serve HTTP on the socket as long as the context lasts."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=runtime.connect, pool_size=runtime.settings.pool, max_overflow=4
+    )
+    secret = installation_secret(runtime.settings.secret.get_secret_value(), runtime.settings.data)
+    objects, router = _objects(runtime.settings, secret, url)
+    world = RuntimeWorld(runtime, engine, objects, Tokens(secret))
+    application = create(world, runtime.system.routers, router)
+    config = uvicorn.Config(
+        application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=75, server_header=False,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # signals are the process's affair
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield world
+    finally:
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)
+        await engine.dispose()
+
+
+def _objects(settings: Settings, secret: bytes, url: str) -> tuple[Objects, APIRouter | None]:
+    if not settings.objects:
+        store = LocalObjects(settings.data / "objects", derived(secret, "objects"), url)
+        return store, routes(store)
+    base, _, bucket = settings.objects.rpartition("/")
+    keys = settings.objects_key.get_secret_value(), settings.objects_secret.get_secret_value()
+    return S3Objects(Endpoint(base, *keys), bucket), None

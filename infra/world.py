@@ -1,0 +1,182 @@
+"""The gateway's world, made of the runtime: the bus for commands, PostgreSQL for rows, the object store for bytes."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from sqlalchemy import Select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError as EngineAway
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.errors import Code, Refused
+from domain.matching import Offer
+from domain.messages import Command, Event, Recorded
+from gateway.objects import Objects
+from gateway.ports import Answer, Given, Principal, Reservation, Row
+from infra import matcher, status
+from infra.bus.messages import DeadLetter, Outcome, Request
+from infra.deadletters import listed, sent_again
+from infra.runtime import Runtime
+from infra.store import SELECT, table
+from infra.tokens import Tokens
+
+ANSWER = 30.0  # seconds a command may take
+CHUNK = 2000
+RESERVE = """with numbers as (update job_numbers set last = last + $4 returning last - $4 + 1 as first)
+    insert into submissions (id, vo, digest, first_job, jobs) select $1, $2, $3, first, $4 from numbers
+    on conflict (id) do nothing returning first_job"""
+AWAY = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+
+
+@contextmanager
+def _database() -> Any:
+    try:
+        yield
+    except (*AWAY, DBAPIError, EngineAway) as fault:
+        raise Refused(Code.DATABASE_AWAY) from fault
+
+
+class RuntimeWorld:
+    """`gateway.ports.World` on a runtime."""
+
+    def __init__(self, runtime: Runtime, engine: AsyncEngine, objects: Objects, tokens: Tokens) -> None:
+        self.objects = objects
+        self._runtime = runtime
+        self._engine = engine
+        self._tokens = tokens
+        self._encode = msgspec.json.Encoder().encode
+
+    async def ask(self, who: Principal, commands: Sequence[tuple[UUID, Command]], vo: str = "") -> list[Answer]:
+        rights, vo = sorted(who.rights), vo or who.vo
+        requests = [
+            Request(id=id_, topic=command.TOPIC, data=msgspec.Raw(self._encode(command)), vo=vo, actor=who.actor,
+                    rights=rights, token=who.token)
+            for id_, command in commands
+        ]  # fmt: skip
+        answers: list[Answer] = []
+        for start in range(0, len(requests), CHUNK):
+            outcomes = await self._runtime.bus.request(requests[start : start + CHUNK], ANSWER)
+            answers += [_answer(outcome) for outcome in outcomes]
+        return answers
+
+    async def read(self, query: Select[Any]) -> list[Row]:
+        with _database():
+            async with self._engine.connect() as connection:
+                return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+    async def history(self, log: str, stream: UUID) -> list[Recorded[Event]]:
+        with _database():
+            return await self._runtime.store.history(log, stream)
+
+    async def recent(self, vo: str, after: int, limit: int) -> list[Recorded[Event]]:
+        log = table("jobs")
+        order = "position > $2 order by position" if after else "$2::bigint = 0 order by position desc"
+        with _database():
+            rows = await self._runtime.pool.fetch(
+                f"{SELECT.format(log=log)} where vo = $1 and {order} limit $3", vo, after, limit
+            )
+            events = [self._runtime.store.recorded(row) for row in rows]
+        return events if after else events[::-1]
+
+    async def follow(self, vo: str) -> AsyncIterator[Recorded[Event]]:
+        woken = self._runtime.wakes.event("jobs")
+        newest = await self.recent(vo, 0, 1)
+        last = newest[-1].position if newest else 0
+        while True:
+            events = await self._after(vo, last)
+            for event in events:
+                yield event
+                last = event.position
+            if not events:
+                woken.clear()
+                await woken.wait()
+
+    async def _after(self, vo: str, last: int) -> list[Recorded[Event]]:
+        """Events after a position that are final; before the first one there is no position to ask for."""
+        head = await self._runtime.pool.fetchval("select position from log_heads where log = $1", table("jobs"))
+        found = await self.recent(vo, max(last, 0) or -1, 500)
+        return [event for event in found if event.position <= head]
+
+    async def body(self, digest: str) -> bytes:
+        with _database():
+            return (await self._runtime.store.body(digest)).encode()
+
+    async def keep_bodies(self, bodies: Mapping[str, bytes]) -> None:
+        with _database():
+            await self._runtime.store.keep_bodies({digest: body.decode() for digest, body in bodies.items()})
+
+    async def reserve(self, submission: UUID, vo: str, digest: str, count: int) -> Reservation:
+        with _database():
+            row = await self._runtime.pool.fetchrow(
+                "update submissions set received = received + 1 where id = $1 returning *", submission
+            )
+            if row is None:
+                async with self._runtime.store.transaction() as connection:
+                    first = await connection.fetchval(RESERVE, submission, vo, digest, count)
+                if first is not None:
+                    return Reservation(first, count, False)
+                return await self.reserve(submission, vo, digest, count)  # the same request came twice at once
+        if row["digest"] != digest or row["vo"] != vo:
+            raise Refused(Code.KEY_REUSED, key=str(submission))
+        return Reservation(row["first_job"], row["jobs"], True)
+
+    async def offer(self, offer: Offer, wait: float) -> Given:
+        match = await matcher.ask(self._runtime.bus, offer, wait)
+        return Given(match.job, match.attempt)
+
+    async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:
+        with _database():
+            rows = await self._runtime.pool.fetch(
+                "select offer, decision, at from offers where vo = $1 and at > now() - interval '1 hour'", vo
+            )
+        decode = msgspec.json.decode
+        return [(decode(row["offer"], type=Offer), row["at"], decode(row["decision"] or "{}")) for row in rows]
+
+    def heard(self, stream: UUID, report: dict[str, Any] | None = None) -> None:
+        self._runtime.liveness.heard(stream, report)
+
+    async def last_heard(self, streams: Sequence[UUID]) -> dict[UUID, tuple[datetime, dict[str, Any]]]:
+        with _database():
+            rows = await self._runtime.pool.fetch(
+                "select stream_id, seen, report from liveness where stream_id = any($1::uuid[])", list(streams)
+            )
+        return {row["stream_id"]: (row["seen"], msgspec.json.decode(row["report"] or "{}")) for row in rows}
+
+    async def status(self) -> dict[str, Any]:
+        return await status.collect(self._runtime)
+
+    async def dead_letters(self, limit: int = 100) -> list[Row]:
+        with _database():
+            return await listed(self._runtime.pool, limit)  # type: ignore[return-value]
+
+    async def send_again(self, letters: Sequence[UUID]) -> list[Answer]:
+        with _database():
+            rows = await self._runtime.pool.fetch("select * from dead_letters where id = any($1::uuid[])", letters)
+        found = {row["id"]: DeadLetter(**{name: row[name] for name in DeadLetter.__struct_fields__}) for row in rows}
+        answers = []
+        for id_ in letters:
+            try:
+                if id_ not in found:
+                    raise Refused(Code.NOT_FOUND, thing="dead letter", name=str(id_))
+                await self._runtime.bus.send([found[id_].request()])
+                await sent_again(self._runtime.pool, id_)
+                answers.append(Answer(id_))
+            except Refused as refusal:
+                answers.append(Answer(id_, refusal=refusal))
+        return answers
+
+    def issue(self, who: Principal, seconds: int) -> str:
+        return self._tokens.issue(who, seconds)
+
+    def verify(self, token: str) -> Principal:
+        return self._tokens.verify(token)
+
+
+def _answer(outcome: Outcome) -> Answer:
+    refusal = None if outcome.ok else Refused(Code.of(outcome.code or "broken"), **outcome.parameters)
+    return Answer(outcome.id, outcome.version, refusal, outcome.received)
