@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from fastapi import FastAPI
 from hosting import hosted
 from servers import ports
+from wire import call, connects, http_connection, http_head, multipart, read_all
 
 from gateway.objects import Form, routes
 from infra.objects.local import ABANDONED, LocalObjects
@@ -75,19 +75,19 @@ def files_in(directory: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "code"),
+    ("body", "status", "code", "wrong"),
     [
-        (BODY[:-1], 400, "sandbox-mismatch"),
-        (BODY[:-1] + b"x", 400, "sandbox-mismatch"),
-        (BODY + b"x", 413, "sandbox-too-large"),
+        (BODY[:-1], 400, "sandbox-mismatch", "size"),
+        (BODY[:-1] + b"x", 400, "sandbox-mismatch", "checksum"),
+        (BODY + b"x", 413, "sandbox-too-large", None),
     ],
     ids=["too short", "other bytes", "too long"],
 )
 async def test_other_bytes_are_refused_with_the_reason(
-    store: LocalObjects, tmp_path: Path, body: bytes, status: int, code: str
+    store: LocalObjects, tmp_path: Path, body: bytes, status: int, code: str, wrong: str | None
 ) -> None:
     answer = post(await form_of(store), body)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert (answer.status_code, answer.json()["code"], answer.json().get("property")) == (status, code, wrong)
     assert answer.headers["content-type"] == "application/problem+json"
     assert files_in(tmp_path) == []
 
@@ -250,64 +250,6 @@ async def test_a_great_object_goes_in_and_out_in_little_memory(tmp_path: Path) -
     tracemalloc.stop()
     assert (sent, got, received) == (204, 200, BIG)
     assert peak < 8 * MIB
-
-
-async def call(app: Any, url: str, body: AsyncIterator[bytes] | None = None) -> tuple[int, int]:
-    """Post the body, or get; status and length of the answer, none of which is kept."""
-    status = length = 0
-    ended = False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal ended
-        if ended:  # the client waits for its answer
-            await asyncio.Event().wait()
-        data = await anext(body, None) if body else None
-        ended = data is None
-        return {"type": "http.request", "body": data or b"", "more_body": not ended}
-
-    async def send(message: dict[str, Any]) -> None:
-        nonlocal status, length
-        status = message.get("status", status)
-        length += len(message.get("body", b""))
-
-    await app(scope(url, "POST" if body else "GET"), receive, send)
-    return status, length
-
-
-def scope(url: str, method: str) -> dict[str, Any]:
-    path, query = httpx.URL(url).path, httpx.URL(url).query
-    return {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query,
-            "headers": [(b"content-type", b"multipart/form-data; boundary=b")], "http_version": "1.1",
-            "asgi": {"version": "3.0"}, "scheme": "http", "server": ("localhost", 80), "client": None,
-            "root_path": "", "extensions": {}}  # fmt: skip
-
-
-def multipart(fields: dict[str, str]) -> tuple[bytes, bytes]:
-    """What stands before and after the bytes of the file."""
-    parts = [
-        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
-    ]
-    last = '--b\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'
-    return ("".join(parts) + last).encode(), b"\r\n--b--\r\n"
-
-
-def http_head(length: int) -> bytes:
-    head = f"POST /api/v1/objects HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
-    return (head + "Content-Type: multipart/form-data; boundary=b\r\n\r\n").encode()
-
-
-def http_connection(netloc: str) -> socket.socket:
-    host, port = netloc.split(":")
-    return socket.create_connection((host, int(port)), timeout=30)
-
-
-def read_all(raw: socket.socket) -> bytes:
-    return b"".join(iter(lambda: raw.recv(65536), b""))
-
-
-def connects(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def until(condition: Any) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from hosting import hosted
-from servers import SeaweedFS, ports
+from servers import SeaweedFS
 
 from domain.errors import Code, Refused
 from domain.sandbox import LIMIT
@@ -232,39 +232,6 @@ async def test_what_cannot_be_a_sandbox_gets_no_form(store: Objects, sha256: str
     with pytest.raises(Refused) as refused:
         await store.upload_form(KEY, sha256, size)
     assert refused.value.code is code
-
-
-async def test_a_bucket_is_made_once_by_many_gateways(s3: SeaweedFS) -> None:
-    name = bucket()
-    stores = [S3Objects(endpoint(s3), name) for _ in range(4)]
-    forms = await asyncio.gather(*(store.upload_form(KEY, SHA256, len(BODY)) for store in stores))
-    assert [post(form).is_success for form in forms] == [True] * 4
-
-
-async def test_clients_get_the_public_address_of_the_store(s3: SeaweedFS) -> None:
-    public = s3.url.replace("127.0.0.1", "localhost")
-    store = S3Objects(endpoint(s3)._replace(public=public + "/"), bucket())
-    form = await form_of(store)
-    assert form.url.startswith(public + "/sandboxes-")
-    assert post(form).is_success
-    url = await store.download_url(KEY)
-    assert url.startswith(public)
-    assert httpx.get(url).content == BODY
-
-
-async def test_a_store_that_does_not_answer_is_away() -> None:
-    store = S3Objects(Endpoint(f"http://127.0.0.1:{ports(1)[0]}", "a", "b"), "sandboxes")
-    with pytest.raises(Refused) as refused:
-        await store.exists(KEY)
-    assert refused.value.code is Code.OBJECTS_AWAY
-
-
-async def test_a_store_that_does_not_know_us_has_refused(s3: SeaweedFS) -> None:
-    store = S3Objects(endpoint(s3)._replace(secret_key="guessed"), "sandboxes")
-    for call in (store.exists(KEY), store.put(KEY, BODY), store.remove([KEY]), store.get(KEY)):
-        with pytest.raises(Refused) as refused:
-            await call
-        assert refused.value.code is Code.OBJECTS_REFUSED
 
 
 def test_a_short_signing_key_is_not_accepted(tmp_path: Path) -> None:
