@@ -43,7 +43,7 @@ class Pfn(NamedTuple):
         return f"SB:{ELEMENT}|{self.path}"
 
 
-def pfn(bucket: str, vo: str, group: str, owner: str, sha256: str, format: str) -> str:  # noqa: PLR0913, PLR0917
+def pfn(bucket: str, vo: str, group: str, owner: str, sha256: str, format: str) -> str:
     """The full name of a sandbox; raises Refused(MALFORMED) for parts that could not be read back."""
     made = Pfn(bucket, vo, group, owner, "sha256", sha256, format)
     if parse_pfn(str(made)) != made:
