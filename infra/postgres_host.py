@@ -176,7 +176,7 @@ def tag(home: Path) -> str:
 def last_words(text: str) -> str:
     """The line that says why it ended."""
     lines = [line for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if "FATAL" in line or "error" in line]
+    told = [line for line in lines if "FATAL" in line or "error" in line.lower()]
     return (told or lines or ["no reason given"])[-1].strip()
 
 
