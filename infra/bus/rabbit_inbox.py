@@ -1,0 +1,124 @@
+"""The inbox: commands that other programs publish, taken over by FastStream and put to the command side."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Protocol, cast
+from uuid import UUID
+
+import structlog
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from faststream import AckPolicy
+from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
+from faststream.rabbit.schemas.queue import QuorumQueueArgs
+
+from domain.errors import Code, Refused
+from infra.bus import topology
+from infra.bus.gather import LONGEST
+from infra.bus.inbox import Programs, read
+from infra.bus.interface import Burial, Tuning
+from infra.bus.messages import Outcome, Outcomes, Request, encode
+from infra.bus.work import buried, unreadable
+
+PATIENCE = 30.0  # seconds a program that asked for an answer gets it in
+
+_log = structlog.get_logger()
+
+
+class CommandSide(Protocol):
+    """Where commands go from here."""
+
+    on_dead: Burial
+
+    async def send(self, requests: Sequence[Request]) -> None:
+        """Leave them there, safely."""
+
+    async def request(self, requests: Sequence[Request], timeout: float) -> list[Outcome]:  # noqa: ASYNC109
+        """Have them decided at once."""
+
+
+class Inbox:
+    """A message is acknowledged when its commands are safe in the next queue, or its dead letter in the database.
+
+    A program that names a reply queue gets the outcomes there.
+    """
+
+    def __init__(self, url: str, side: CommandSide, programs: Programs, tuning: Tuning) -> None:
+        self.url, self.side, self.programs, self.tuning = url, side, programs, tuning
+        self._end = asyncio.Event()
+
+    async def run(self) -> None:
+        """Take messages until `stop`; FastStream comes back by itself once it has been connected."""
+        while not self._end.is_set():
+            broker = self._broker()
+            try:
+                await broker.start()
+                await self._end.wait()
+            except CONNECTION_EXCEPTIONS as error:
+                _log.warning("bus.inbox_away", error=repr(error))
+            finally:
+                await broker.stop()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), self.tuning.reconnect)
+
+    def stop(self) -> None:
+        """Take no more; `run` ends when what is at work is done."""
+        self._end.set()
+
+    def _broker(self) -> RabbitBroker:
+        broker = RabbitBroker(self.url, logger=None, apply_types=False, reconnect_interval=self.tuning.reconnect,
+                              default_channel=Channel(prefetch_count=100))  # fmt: skip
+        arguments = cast(QuorumQueueArgs, topology.WORK)
+        queue = RabbitQueue(topology.INBOX, QueueType.QUORUM, arguments=arguments, routing_key="#")
+        exchange = RabbitExchange(topology.INBOX, ExchangeType.TOPIC, durable=True)
+        broker.subscriber(queue, exchange, ack_policy=AckPolicy.MANUAL, decoder=_whole)(self.take)
+        return broker
+
+    async def take(self, message: RabbitMessage) -> bytes | None:
+        """One message of a program; what is returned goes to its reply queue, if it named one."""
+        raw, answer = message.raw_message, None
+        try:
+            requests = read(raw.user_id, raw.routing_key or "", message.body, self.programs)
+        except Refused as refusal:
+            letter = unreadable("inbox", message.body, refusal, raw.routing_key or "", raw.user_id or "")
+            await self._insist(partial(buried, self.side.on_dead, letter))
+            answer = refused(requests=[], refusal=refusal)
+        else:
+            if message.reply_to:
+                answer = await self._answer(requests)
+            else:
+                await self._insist(partial(self._sent, requests))
+        await message.ack()
+        return answer if message.reply_to else None
+
+    async def _answer(self, requests: list[Request]) -> bytes:
+        try:
+            return encode(Outcomes(await self.side.request(requests, PATIENCE)))
+        except Refused as refusal:
+            return refused(requests, refusal)
+
+    async def _sent(self, requests: list[Request]) -> bool:
+        try:
+            await self.side.send(requests)
+        except Refused as refusal:
+            return refusal.code is not Code.BUS_AWAY
+        return True
+
+    async def _insist(self, action: Callable[[], Awaitable[bool]]) -> None:
+        """Again after a growing pause until it is done: the message waits in our hands, and no try is counted."""
+        pause = self.tuning.pause
+        while not await action():
+            await asyncio.sleep(pause)
+            pause = min(LONGEST, pause * 2)
+
+
+def refused(requests: Sequence[Request], refusal: Refused) -> bytes:
+    """The answer when nothing could be decided; the nil id stands for a message whose commands cannot be read."""
+    ids = [request.id for request in requests] or [UUID(int=0)]
+    return encode(Outcomes([Outcome(one, False, refusal.code.slug, refusal.parameters) for one in ids]))
+
+
+async def _whole(message: RabbitMessage) -> RabbitMessage:
+    """We need the properties as well as the body."""
+    return message
