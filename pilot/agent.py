@@ -51,8 +51,16 @@ class Agent:
         self._slots = Slots(machine, self._options)
         told = self._options
         self._place = Place(
-            self._gateway, self._outbox, Table(), told.home, told.vo, told.site, told.grace, machine.cpu_power, self._slot_end
-        )  # fmt: skip
+            self._gateway,
+            self._outbox,
+            Table(),
+            told.home,
+            told.vo,
+            told.site,
+            told.grace,
+            machine.cpu_power,
+            self._slot_end,
+        )
         for run in (self._reporting.run, self._offering.run):
             self._thread(run)
         while self._reason is None:

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from email.utils import parsedate_to_datetime
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from pilot.log import say
 
@@ -41,14 +41,15 @@ class Denied(Refused):
 
 
 class Pauses:
-    """Growing pauses with jitter, so that thousands of pilots do not come back in step."""
+    """Growing pauses, 1 s to 60 s for a heartbeat of 30 s; with jitter, so that pilots do not come back in step."""
 
-    def __init__(self, first: float, longest: float) -> None:
-        self._first, self._longest, self._tries = first, longest, 0
+    def __init__(self, heartbeat: Callable[[], float]) -> None:
+        self._heartbeat, self._tries = heartbeat, 0
 
     def next(self, retry_after: Optional[float] = None) -> float:
         """Seconds until the next try."""
-        pause = min(self._longest, self._first * float(1 << min(self._tries, 30))) * random.uniform(0.5, 1.0)
+        beat = self._heartbeat()
+        pause = min(2 * beat, beat / 30 * float(1 << min(self._tries, 30))) * random.uniform(0.5, 1.0)
         self._tries += 1
         return max(pause, min(retry_after or 0.0, LONGEST))
 
@@ -83,8 +84,8 @@ class Gateway:
         return any(secret and secret in text for secret in (self._claim["secret"], self._token))
 
     def pauses(self) -> Pauses:
-        """Pauses that fit the heartbeat: 1 s to 60 s for a heartbeat of 30 s."""
-        return Pauses(self.heartbeat / 30, self.heartbeat * 2)
+        """Pauses that fit the heartbeat, also when it changes."""
+        return Pauses(lambda: self.heartbeat)
 
     def call(self, name: str, body: Json, timeout: float = 30.0) -> Json:
         """One try of POST /api/v1/pilot/NAME. Raises Away, Refused, Denied."""

@@ -2,15 +2,18 @@
 
 import bz2
 import glob
+import lzma
 import os
 import shutil
 import stat
 import subprocess
 import tarfile
+import zlib
 from typing import Any, Iterable, List, Optional, Tuple
 
 ZSTD = b"\x28\xb5\x2f\xfd"
 COPY = 1024 * 1024
+COLLISIONS = (FileExistsError, NotADirectoryError, IsADirectoryError)  # a file where another member has a directory
 
 
 class Unsafe(Exception):
@@ -41,8 +44,9 @@ def unpack(archive: str, root: str, limit: int) -> int:
                 raise TooLarge("{} bytes, {} are left".format(size, limit))
             for member in sorted(members, key=lambda member: member.issym()):
                 _extract(tar, member, os.path.realpath(root))
+            _check_links(members, root)
             return size
-    except (tarfile.TarError, EOFError, ValueError, KeyError) as error:
+    except (tarfile.TarError, EOFError, ValueError, KeyError, lzma.LZMAError, zlib.error, *COLLISIONS) as error:
         raise Unreadable("{}: {}".format(type(error).__name__, error))
 
 
@@ -87,6 +91,14 @@ def _check(member: tarfile.TarInfo) -> None:
         raise Unsafe("link {!r} to {!r}".format(member.name, member.linkname))
 
 
+def _check_links(members: Iterable[tarfile.TarInfo], root: str) -> None:
+    """Together, links can lead where none of them leads alone."""
+    for member in members:
+        if member.issym() and inside(root, member.name) is None:
+            os.unlink(os.path.join(root, member.name))
+            raise Unsafe("link {!r} to {!r}".format(member.name, member.linkname))
+
+
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
     path = os.path.join(root, os.path.normpath(member.name))
     parent = path if member.isdir() else os.path.dirname(path)
@@ -95,13 +107,10 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
     os.makedirs(parent, exist_ok=True)
     if member.isdir():
         return
-    if os.path.islink(path) or os.path.isfile(path):
+    if os.path.lexists(path):
         os.unlink(path)
     if member.issym():
         os.symlink(member.linkname, path)
-        if not (os.path.realpath(path) + "/").startswith(root + "/"):
-            os.unlink(path)
-            raise Unsafe("link {!r} to {!r}".format(member.name, member.linkname))
         return
     source = tar.extractfile(member)  # of a hard link: the file it names, which must be in the same archive
     if source is None:

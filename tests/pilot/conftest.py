@@ -23,7 +23,8 @@ class Pilots:
         self.python = sys.executable
 
     def start(self, *arguments: str, secret: str = SECRET, **environment: str) -> subprocess.Popen[bytes]:
-        told = ["--url", self.url, "--vo", "lhcb", "--stamp", "s1", "--site", "LCG.CERN.cern", "--work-dir", self.work_dir]
+        told = ["--url", self.url, "--vo", "lhcb", "--stamp", "s1", "--site", "LCG.CERN.cern"]
+        told += ["--work-dir", str(self.work_dir)]
         settings = ["--cpu-power", "10", "--grace", "0.5", "--processors", "2", "--idle-exit", "30", *arguments]
         variables = {"PATH": os.environ["PATH"], "SPINOR_PILOT_SECRET": secret, **environment}
         with self.log.open("ab") as log:

@@ -48,12 +48,8 @@ class Stub:
         self.port = 0
 
     def __enter__(self) -> Self:
-        stub = self
-
-        class Handler(_Handler):
-            gateway = stub
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        handler = type("Handler", (_Handler,), {"gateway": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -68,7 +64,9 @@ class Stub:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def give(self, job: int, executable: str = "/bin/true", inputs: list[Json] | None = None, **description: Any) -> None:
+    def give(
+        self, job: int, executable: str = "/bin/true", inputs: list[Json] | None = None, **description: Any
+    ) -> None:
         """Let a job wait for an offer."""
         match = {
             "job": job, "attempt": 1, "name": f"job {job}", "owner": "ada", "vo": "lhcb", "inputs": inputs or [],
@@ -198,11 +196,11 @@ class Stub:
     def upload(self, content_type: str, data: bytes) -> None:
         self._fault(self.before, "upload")
         head = f"Content-Type: {content_type}\r\n\r\n".encode()
-        parts = list(BytesParser(policy=HTTP).parsebytes(head + data).iter_parts())  # type: ignore[attr-defined]
+        parts = list(BytesParser(policy=HTTP).parsebytes(head + data).iter_parts())
         names = [part.get_param("name", header="content-disposition") for part in parts]
         assert names == ["key", "policy", "file"], names
-        content = parts[-1].get_payload(decode=True)
-        assert hashlib.sha256(content).hexdigest() == parts[0].get_payload().strip()
+        key, _, content = (bytes(part.get_payload(decode=True)) for part in parts)
+        assert hashlib.sha256(content).hexdigest().encode() == key.strip()
         self.uploads.append(content)
 
     @staticmethod

@@ -16,10 +16,16 @@ SCRIPT = 'echo "$0 $1 $2 $COLOUR $SPINOR_JOB $SPINOR_ATTEMPT $SPINOR_SITE $SPINO
 
 
 def test_a_job_runs_with_its_sandboxes(gateway: Stub, pilots: Pilots) -> None:
+    inputs = [*gateway.script(SCRIPT + "cat data/in.txt > result.txt"), gateway.sandbox({"data/in.txt": "42"})]
     gateway.give(
-        7, "run.sh", gateway.script(SCRIPT + "cat data/in.txt > result.txt") + [gateway.sandbox({"data/in.txt": "42"})],
-        arguments="one 'two three'", environment={"COLOUR": "blue"}, std_output="job.out", output_sandbox=["*.txt", "no.*"],
-    )  # fmt: skip
+        7,
+        "run.sh",
+        inputs,
+        arguments="one 'two three'",
+        environment={"COLOUR": "blue"},
+        std_output="job.out",
+        output_sandbox=["*.txt", "no.*"],
+    )
     assert pilots.run("--max-jobs", "1") == 0
     assert gateway.kinds(7) == ["started", "completing", "done"]
     done = gateway.final(7)
@@ -57,7 +63,7 @@ def test_a_pilot_without_work_goes_home(gateway: Stub, pilots: Pilots) -> None:
 
 
 def test_two_jobs_run_side_by_side(gateway: Stub, pilots: Pilots, tmp_path: Path) -> None:
-    meet = "touch {0}/$SPINOR_JOB; while [ ! -e {0}/$1 ]; do sleep 0.05; done".format(tmp_path)
+    meet = f"touch {tmp_path}/$SPINOR_JOB; while [ ! -e {tmp_path}/$1 ]; do sleep 0.05; done"
     gateway.give(1, "run.sh", gateway.script(meet), arguments="2")
     gateway.give(2, "run.sh", gateway.script(meet), arguments="1")
     assert pilots.run("--max-jobs", "2") == 0
@@ -105,7 +111,7 @@ def test_signs_of_life_show_the_last_lines(gateway: Stub, pilots: Pilots) -> Non
 
 
 def test_a_kill_command_ends_the_whole_group(gateway: Stub, pilots: Pilots, tmp_path: Path) -> None:
-    script = "trap '' TERM; (setsid sh -c 'echo $$ > {0}/pids; exec sleep 300') & sleep 300".format(tmp_path)
+    script = f"trap '' TERM; (setsid sh -c 'echo $$ > {tmp_path}/pids; exec sleep 300') & sleep 300"
     gateway.give(9, "run.sh", gateway.script(script))
     pilots.start()
     gateway.until(lambda: gateway.kinds(9) == ["started"] and (tmp_path / "pids").exists())
