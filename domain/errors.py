@@ -53,7 +53,11 @@ class Code(Enum):
     VERSION_UNKNOWN = Advice("version {version} of {topic} is not known here", Who.OPERATOR, "spinor doctor")
     KEY_REUSED = Advice("the key {key} came before with another content", Who.USER, "send it with a new key")
     NOT_FOUND = Advice("there is no {thing} {name}", Who.USER, "spinor status")
+    METHOD = Advice("{method} is not possible on {path}", Who.USER, "see the interface documents at /api/docs")
+    MEDIA_TYPE = Advice("content of type {given} is not accepted here, only {accepted}", Who.USER,
+                        "send one of these types")  # fmt: skip
     # sandboxes
+    NO_OUTPUT = Advice("job {job} is {status} and has no output sandbox", Who.USER, "spinor job why {job}")
     SANDBOX_UNKNOWN = Advice("there is no sandbox {pfn}", Who.USER, "upload it again")
     SANDBOX_TOO_LARGE = Advice("the sandbox has {size} bytes, at most {limit} are accepted", Who.USER,
                                "put large files on a storage element")  # fmt: skip
@@ -73,10 +77,14 @@ class Code(Enum):
     DATABASE_PLACE = Advice("{path} cannot hold a database: {problem}", Who.USER,
                             "choose a directory on a local disk that you may write to")  # fmt: skip
     DATABASE_START = Advice("PostgreSQL does not start: {problem}", Who.OPERATOR, "read {log}")
+    GATEWAY_AWAY = Advice("the gateway does not answer at {url} ({problem})", Who.USER, "spinor up")
+    NO_INSTALLATION = Advice("nothing says where the gateway is: there is no {path}", Who.USER,
+                             "spinor up, or set SPINOR_URL and SPINOR_TOKEN")  # fmt: skip
     DEADLINE = Advice("no answer came within {seconds} s", Who.OPERATOR, "spinor status")
     BUSY = Advice("somebody else changes the same thing at the moment", Who.NOBODY, "try again")
     BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")
     SETTING = Advice("the setting {name}: {problem}", Who.OPERATOR, "spinor doctor")
+    DEMO_FAILED = Advice("job {job} of the demonstration ended as {status}", Who.OPERATOR, "spinor history job {job}")
     EXTENSION = Advice("{problem}", Who.USER, "{next}")
 
     @property
