@@ -39,6 +39,8 @@ class Status(StrEnum):
 S = Status
 FINAL = frozenset({S.DONE, S.FAILED, S.KILLED, S.DELETED})
 HELD_BY_PILOT = frozenset({S.MATCHED, S.RUNNING, S.STALLED, S.COMPLETING})
+STARTABLE = frozenset({S.MATCHED, S.RUNNING, S.STALLED})
+STARTED = frozenset({S.RUNNING, S.STALLED, S.COMPLETING})
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     S.NEW: frozenset({S.SUBMITTING, S.RECEIVED}),
     S.SUBMITTING: frozenset({S.RECEIVED, S.KILLED, S.FAILED, S.DELETED}),
@@ -109,11 +111,12 @@ class KillJob(JobCommand, frozen=True):
 
 
 class RescheduleJob(JobCommand, frozen=True):
-    """Run a failed or killed job again as a new attempt."""
+    """Run a failed or killed job again as a new attempt. `attempt` 0 means after whichever is current."""
 
     TOPIC = "job.reschedule"
     OUTSIDE = True
     reason: str = ""
+    attempt: int = 0
 
 
 class DeleteJob(JobCommand, frozen=True):
@@ -388,6 +391,12 @@ class Job(Aggregate, frozen=True):
 
     # Decisions: check the rules, say what happens.
 
+    def decide(self, command: Command, origin: Origin) -> Decision:
+        """As every aggregate; and a job is known in its own VO only, whoever asks."""
+        if self.vo and origin.vo != self.vo:
+            raise Refused(Code.JOB_UNKNOWN, job=self.number)
+        return super().decide(command, origin)
+
     def submit(self, command: SubmitJob, origin: Origin) -> Decision:
         """A number is given once. The same submission again changes nothing."""
         if self.status is not S.NEW:
@@ -419,34 +428,35 @@ class Job(Aggregate, frozen=True):
 
     def start(self, command: StartJob, origin: Origin) -> Decision:
         """The pilot that was given the job says that it runs."""
-        if self._heard(command, S.RUNNING):
+        if self._heard(command, STARTABLE):
             yield _copy(command, Job.Started)
 
     def progress(self, command: ProgressJob, origin: Origin) -> Decision:
         """Progress of a running job; a stalled one is alive again."""
-        if self._heard(command, S.RUNNING, S.COMPLETING):
+        if self._heard(command, STARTED):
             yield from self._resumed()
             yield Job.Progressed(command.seq, command.minor[:255], command.application[:255], command.said_at)
 
     def describe(self, command: DescribeJob, origin: Origin) -> Decision:
-        """Values are kept as they come."""
-        if self._heard(command, S.RUNNING, S.COMPLETING):
+        """Values are kept as they come; a stalled job is alive again."""
+        if self._heard(command, STARTED):
+            yield from self._resumed()
             yield Job.Described(command.seq, command.values, command.said_at)
 
     def complete(self, command: CompletePayload, origin: Origin) -> Decision:
         """The payload ended, the outputs are on their way."""
-        if self._heard(command, S.COMPLETING):
+        if self._heard(command, STARTED):
             yield from self._resumed()
             yield _copy(command, Job.PayloadEnded)
 
     def finish(self, command: FinishJob, origin: Origin) -> Decision:
         """The good end of the attempt."""
-        if self._heard(command, S.DONE):
+        if self._heard(command, STARTED):
             yield _copy(command, Job.Done)
 
     def fail(self, command: FailJob, origin: Origin) -> Decision:
         """The bad end of the attempt, said by the pilot."""
-        if self._heard(command, S.FAILED):
+        if self._heard(command, HELD_BY_PILOT):
             yield _copy(command, Job.Failed)
 
     def stall(self, command: StallJob, origin: Origin) -> Decision:
@@ -470,8 +480,7 @@ class Job(Aggregate, frozen=True):
     def kill(self, command: KillJob, origin: Origin) -> Decision:
         """The owner, or an administrator of the VO, ends the job. A job that is killed already stays so."""
         self._owned(origin)
-        if command.attempt and command.attempt != self.attempt:
-            raise Refused(Code.JOB_ATTEMPT, job=command.job, attempt=command.attempt, current=self.attempt)
+        self._meant(command)
         if self.status is S.KILLED:
             return
         self._may(S.KILLED, command)
@@ -480,6 +489,7 @@ class Job(Aggregate, frozen=True):
     def reschedule(self, command: RescheduleJob, origin: Origin) -> Decision:
         """A job that ended badly gets another attempt, a limited number of times (DIRAC 9.1 MaxRescheduling)."""
         self._owned(origin)
+        self._meant(command)
         self._may(S.RECEIVED, command)
         if self.reschedules >= MAX_RESCHEDULES:
             raise Refused(Code.RESCHEDULED_TOO_OFTEN, job=self.number, count=self.reschedules)
@@ -498,7 +508,8 @@ class Job(Aggregate, frozen=True):
 
     def evolve(self, event: Recorded[Event]) -> Self:
         """The job after the event."""
-        return _FACTS.get(type(event.event), _unchanged)(self, event)
+        after: Self = _FACTS.get(type(event.event), _unchanged)(self, event)
+        return after
 
     # Rules that several decisions share.
 
@@ -506,8 +517,11 @@ class Job(Aggregate, frozen=True):
         if self.status is S.NEW:
             raise Refused(Code.JOB_UNKNOWN, job=command.job)
         if target not in TRANSITIONS[self.status]:
-            verb = type(command).TOPIC.partition(".")[2]
-            raise Refused(Code.JOB_STATE, job=self.number, status=self.status.value, verb=verb)
+            raise self._impossible(command)
+
+    def _impossible(self, command: JobCommand) -> Refused:
+        verb = type(command).TOPIC.partition(".")[2]
+        return Refused(Code.JOB_STATE, job=self.number, status=self.status.value, verb=verb)
 
     def _current(self, command: AttemptCommand) -> None:
         if self.status is S.NEW:
@@ -515,16 +529,19 @@ class Job(Aggregate, frozen=True):
         if command.attempt != self.attempt:
             raise Refused(Code.JOB_ATTEMPT, job=self.number, attempt=command.attempt, current=self.attempt)
 
-    def _heard(self, command: Report, *targets: Status) -> bool:
-        """Whether a report says something new. Raises when it is not this pilot's, this attempt's or possible."""
+    def _meant(self, command: KillJob | RescheduleJob) -> None:
+        if command.attempt and command.attempt != self.attempt:
+            raise Refused(Code.JOB_ATTEMPT, job=self.number, attempt=command.attempt, current=self.attempt)
+
+    def _heard(self, command: Report, states: frozenset[Status]) -> bool:
+        """Whether a report says something new. Raises when it is not this pilot's, not this attempt's or too late."""
         self._current(command)
-        if command.pilot != self.pilot:
+        if not self.pilot or command.pilot != self.pilot:
             raise Refused(Code.PILOT_JOB, job=self.number, pilot=command.pilot)
         if command.seq <= self.seq:
             return False
-        if self.status in targets:
-            return True
-        self._may(targets[0], command)
+        if self.status not in states:
+            raise self._impossible(command)
         return True
 
     def _owned(self, origin: Origin) -> None:
@@ -573,6 +590,10 @@ def _matched(job: Job, event: Recorded[Job.Matched]) -> Job:
     return replace(job, status=S.MATCHED, pilot=event.event.pilot, seq=0)
 
 
+def _released(job: Job, event: Recorded[Job.Released]) -> Job:
+    return replace(job, status=S.WAITING, pilot="")  # its former pilot has no say any more
+
+
 def _rescheduled(job: Job, event: Recorded[Job.Rescheduled]) -> Job:
     facts = event.event
     return replace(job, status=S.RECEIVED, attempt=facts.attempt, reschedules=facts.reschedules, pilot="", seq=0)
@@ -596,7 +617,7 @@ _FACTS: dict[type[Event], Fact] = {
     Job.Checked: _to(S.CHECKING),
     Job.Queued: _to(S.WAITING),
     Job.Matched: _matched,
-    Job.Released: _to(S.MATCHED),
+    Job.Released: _released,
     Job.Started: _to(S.RUNNING),
     Job.Progressed: _noted,
     Job.Described: _noted,

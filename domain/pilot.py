@@ -145,12 +145,12 @@ class Pilot(Aggregate, frozen=True):
         """A stamp is used once."""
         if self.status is Status.NEW:
             yield Pilot.Requested(command.stamp, command.secret, command.site, command.ce, command.queue)
-        elif not compare_digest(self.secret, command.secret):
+        elif not _same(self.secret, command.secret):
             raise Refused(Code.PILOT_GONE, pilot=command.stamp, status="known already, with another secret")
 
     def admit(self, command: AdmitPilot, origin: Origin) -> Decision:
         """The right secret lets a process in. A wrong one and an unknown stamp are told apart by nobody."""
-        if self.status is Status.NEW or not compare_digest(self.secret, command.secret):
+        if self.status is Status.NEW or not _same(self.secret, command.secret):
             raise Refused(Code.PILOT_SECRET, pilot=command.stamp)
         if self.status is Status.DONE:
             raise Refused(Code.PILOT_GONE, pilot=command.stamp, status=self.status.value)
@@ -200,3 +200,7 @@ class Pilot(Aggregate, frozen=True):
         if self.status is not Status.RUNNING or incarnation != self.incarnation:
             status = self.status.value if incarnation == self.incarnation else "running elsewhere"
             raise Refused(Code.PILOT_GONE, pilot=stamp, status=status)
+
+
+def _same(secret: str, shown: str) -> bool:
+    return compare_digest(secret.encode(), shown.encode())  # of texts it takes ASCII only

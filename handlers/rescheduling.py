@@ -17,4 +17,4 @@ policy = Policy("rescheduling", log="jobs")
 @policy
 def again_when_it_may_work_elsewhere(event: Recorded[Job.Failed]) -> Iterator[Command]:
     if event.event.code in PASSING:
-        yield RescheduleJob(job_number(event.stream), event.event.code)
+        yield RescheduleJob(job_number(event.stream), event.event.code, event.event.attempt)
