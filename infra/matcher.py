@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
@@ -93,9 +94,9 @@ class Matcher:
         """Match while nobody else does, until cancelled; survives a database that is away for a while."""
         while True:
             try:
-                async with leading(self.store.pool, "matcher") as connection:
-                    await self.bus.subscribe("matcher", "jobs", self.partitions, self._heard)
-                    await self.bus.answer("match", self._asked)
+                async with leading(self.store.pool, "matcher") as connection, AsyncExitStack() as stack:
+                    stack.push_async_callback(await self.bus.subscribe("matcher", "jobs", self.partitions, self._heard))
+                    stack.push_async_callback(await self.bus.provide("match", self._asked))
                     await self._lead(connection)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Refused) as fault:
                 log_.warning("matcher pauses", reason=str(fault) or repr(fault))

@@ -14,6 +14,8 @@ from msgspec import Struct
 from infra.bus.messages import DeadLetter, Envelope, Outcome, Request, WireEvent
 
 EnvelopeHandler = Callable[[Sequence[Envelope]], Awaitable[None]]
+ServiceHandler = Callable[[bytes], Awaitable[bytes]]
+Stop = Callable[[], Awaitable[None]]
 RequestHandler = Callable[[Sequence[Request]], Awaitable[list[Outcome]]]
 Burial = Callable[[DeadLetter], Awaitable[None]]
 
@@ -55,12 +57,25 @@ class Bus(Protocol):
     async def announce(self, events: Sequence[WireEvent]) -> None:
         """Tell other programs; raises as `publish`."""
 
-    async def subscribe(self, consumer: str, log: str, partitions: int, handle: EnvelopeHandler) -> None:
+    async def subscribe(self, consumer: str, log: str, partitions: int, handle: EnvelopeHandler) -> Stop:
         """Have `handle` called with what has gathered for this consumer, in order per partition.
 
         Of several subscribers of one name, one gets a partition; another takes over when that one goes. An empty
         batch means: something may have been missed, look into the log. A partition whose envelopes make `handle`
-        raise gets the same ones again after a growing pause; the others go on.
+        raise gets the same ones again after a growing pause; the others go on. Await the result to unsubscribe.
+        """
+
+    async def call(self, service: str, body: bytes, timeout: float) -> bytes:  # noqa: ASYNC109
+        """The answer of whoever provides the service: a question that may be held for long, and may be lost.
+
+        Raises:
+            Refused: BUS_AWAY; DEADLINE, nobody answered within `timeout` seconds.
+        """
+
+    async def provide(self, service: str, handle: ServiceHandler) -> Stop:
+        """Answer the calls of a service, many at a time. Await the result to withdraw.
+
+        A call whose handler raises is not answered; its caller meets the deadline.
         """
 
     async def request(self, requests: Sequence[Request], timeout: float) -> list[Outcome]:  # noqa: ASYNC109

@@ -23,6 +23,8 @@ from infra.bus.interface import (
     EnvelopeHandler,
     Health,
     RequestHandler,
+    ServiceHandler,
+    Stop,
     Tuning,
 )
 from infra.bus.messages import Envelope, Outcome, Request, WireEvent, now
@@ -38,6 +40,7 @@ class Hub:
         self.consumers: dict[tuple[str, str], Gather[Arrival]] = {}
         self.turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self.commands: Gather[Task] = Gather(REQUESTS_AT_ONCE, pause=pause)
+        self.services: dict[str, list[ServiceHandler]] = defaultdict(list)
         self.listeners: list[tuple[re.Pattern[str], asyncio.Queue[tuple[str, bytes]]]] = []
 
     def consumer(self, log: str, name: str) -> Gather[Arrival]:
@@ -77,7 +80,7 @@ class LocalBus:
         self.hub.listeners.append((re.compile(words), queue))
         return queue
 
-    async def subscribe(self, consumer: str, log: str, partitions: int, handle: EnvelopeHandler) -> None:
+    async def subscribe(self, consumer: str, log: str, partitions: int, handle: EnvelopeHandler) -> Stop:
         gather = self.hub.consumer(log, consumer)
         runner = Runner(gather, Consumer(consumer, handle, self.on_dead).work)
 
@@ -86,7 +89,33 @@ class LocalBus:
                 gather.put(Held("wake", Wake()))
                 await runner.run()
 
-        self._runners.append((runner, asyncio.create_task(in_turn())))
+        task = asyncio.create_task(in_turn())
+        self._runners.append((runner, task))
+
+        async def stop() -> None:
+            self._runners.remove((runner, task))
+            await runner.stop(task, self.tuning.grace)
+
+        return stop
+
+    async def call(self, service: str, body: bytes, timeout: float) -> bytes:  # noqa: ASYNC109
+        providers = self.hub.services[service]
+        try:
+            async with asyncio.timeout(timeout):
+                while not providers:
+                    await asyncio.sleep(0.05)
+                return await providers[0](body)
+        except TimeoutError:
+            raise Refused(Code.DEADLINE, seconds=timeout) from None
+
+    async def provide(self, service: str, handle: ServiceHandler) -> Stop:
+        providers = self.hub.services[service]
+        providers.append(handle)
+
+        async def stop() -> None:
+            providers.remove(handle)
+
+        return stop
 
     async def serve(self, handle: RequestHandler) -> None:
         runner = Runner(self.hub.commands, Desk(handle, self, self.on_dead).work)

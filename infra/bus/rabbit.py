@@ -12,7 +12,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from aio_pika.message import IncomingMessage, Message
 
 from domain.errors import Code, Refused
-from infra.bus import topology
+from infra.bus import services, topology
 from infra.bus.caller import Caller
 from infra.bus.deliveries import arrival, message, retried, task
 from infra.bus.gather import Gather, Held, Runner
@@ -24,6 +24,8 @@ from infra.bus.interface import (
     EnvelopeHandler,
     Health,
     RequestHandler,
+    ServiceHandler,
+    Stop,
     Tuning,
 )
 from infra.bus.link import LOST, Link, Opened, Publisher, Session, closed, keep_consuming, received, settle
@@ -50,6 +52,8 @@ class RabbitBus:
         self._publisher = Publisher(self._out, self._declare)
         self._caller = Caller(self._out, self._declare)
         self._answers = Publisher(self._out, _nothing, confirms=False)
+        self._calls = services.Calls(self._out)
+        self._providing: list[Stop] = []
         self._runners: list[tuple[Runner[Any], asyncio.Task[None]]] = []
         self._consuming: list[asyncio.Task[None]] = []
         self._inbox: Inbox | None = None
@@ -79,7 +83,7 @@ class RabbitBus:
         except TimeoutError:
             raise Refused(Code.DEADLINE, seconds=timeout) from None
 
-    async def subscribe(self, consumer: str, log: str, partitions: int, handle: EnvelopeHandler) -> None:
+    async def subscribe(self, consumer: str, log: str, partitions: int, handle: EnvelopeHandler) -> Stop:
         gather: Gather[Arrival] = Gather(EVENTS_AT_ONCE, pause=self.tuning.pause)
 
         def arrived(session: Session, delivery: IncomingMessage) -> None:
@@ -93,7 +97,19 @@ class RabbitBus:
             gather.put(Held("wake", Wake(), origin=session))
 
         runner = Runner(gather, Consumer(consumer, handle, self.on_dead).work, settle)
-        await self._run(gather, runner, ENVELOPES_AHEAD, opened)
+        return await self._run(gather, runner, ENVELOPES_AHEAD, opened)
+
+    async def call(self, service: str, body: bytes, timeout: float) -> bytes:  # noqa: ASYNC109
+        return await self._calls.call(service, body, timeout, self.tuning.patience)
+
+    async def provide(self, service: str, handle: ServiceHandler) -> Stop:
+        async def reply(question: IncomingMessage, answer: bytes) -> None:
+            address = question.reply_to or ""
+            await self._answers.once("", [(address, Message(answer, correlation_id=question.correlation_id))], False)
+
+        stop = await services.provide(self._in, service, handle, reply, self.tuning.reconnect)
+        self._providing.append(stop)
+        return stop
 
     async def serve(self, handle: RequestHandler) -> None:
         gather: Gather[Task] = Gather(REQUESTS_AT_ONCE, pause=self.tuning.pause)
@@ -148,12 +164,13 @@ class RabbitBus:
             await asyncio.wait([self._taking], timeout=self.tuning.grace)
             self._taking.cancel()
         await asyncio.gather(*(runner.stop(running, self.tuning.grace) for runner, running in self._runners))
+        await asyncio.gather(*(stop() for stop in self._providing))
         for consuming in self._consuming:
             consuming.cancel()
         await asyncio.gather(*self._consuming, return_exceptions=True)
         await asyncio.gather(self._in.close(), self._out.close())
 
-    async def _run(self, gather: Gather[Any], runner: Runner[Any], ahead: int, opened: Opened) -> None:
+    async def _run(self, gather: Gather[Any], runner: Runner[Any], ahead: int, opened: Opened) -> Stop:
         """Start consuming; returns when it works, or after `patience` without the broker (it goes on trying)."""
         ready = asyncio.Event()
 
@@ -162,10 +179,17 @@ class RabbitBus:
             ready.set()
 
         consuming = keep_consuming(self._in, ahead, opened_once, gather.forget, self.tuning.reconnect)
-        self._consuming.append(asyncio.create_task(consuming))
-        self._runners.append((runner, asyncio.create_task(runner.run())))
+        self._consuming.append(task := asyncio.create_task(consuming))
+        self._runners.append((runner, running := asyncio.create_task(runner.run())))
         with suppress(TimeoutError):
             await asyncio.wait_for(ready.wait(), self.tuning.patience)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await runner.stop(running, self.tuning.grace)
+
+        return stop
 
     async def _declare(self, channel: AbstractChannel) -> None:
         await topology.declare(channel, self.tuning.delays)

@@ -1,0 +1,191 @@
+"""The command `spinor`: what operators run, with the commands of users beside it."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from gateway.cli.main import application, fail
+
+from domain.errors import Refused
+from infra import admin
+from infra.app import CORE
+from infra.serve import serve
+from infra.settings import Settings, settings
+from infra.system import System
+
+app = application()
+Database = Annotated[str | None, typer.Option(help="postgresql://… of a server; default: an embedded one")]
+Bus = Annotated[str | None, typer.Option(help="amqp://… of a RabbitMQ; default: the bus inside this process")]
+Data = Annotated[Path | None, typer.Option(help="directory of data and logs")]
+Host = Annotated[str | None, typer.Option(help="address to listen on")]
+Port = Annotated[int | None, typer.Option(help="port to listen on; 0 takes a free one")]
+Names = Annotated[list[str] | None, typer.Argument(help="all when none is named")]
+
+
+@app.command()
+def up(  # the laptop, and the smallest server
+    database: Database = None,
+    bus: Bus = None,
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    pilots: Annotated[int, typer.Option(min=0, max=16, help="pilots to run on this machine")] = 1,
+) -> None:
+    """Run everything in one process, until Ctrl-C."""
+    from infra.laptop import stay_up
+
+    _run(stay_up(_system(), _settings(database=database, bus=bus, data=data, host=host, port=port), pilots))
+
+
+@app.command()
+def demo(data: Data = None, port: Port = None) -> None:
+    """Run a small, real production of Z → µ⁺µ⁻, explain it, and stop."""
+    from infra.demo.show import show
+
+    _run(show(_system(), _settings(data=data, port=port if port is not None else 0)))
+
+
+@app.command()
+def gateway(
+    database: Database = None, bus: Bus = None, data: Data = None, host: Host = None, port: Port = None
+) -> None:
+    """Run the HTTP gateway alone."""
+    _serve(["gateway"], database=database, bus=bus, data=data, host=host, port=port)
+
+
+@app.command()
+def dispatch(database: Database = None, bus: Bus = None, data: Data = None) -> None:
+    """Run the command side alone: decide what the bus brings."""
+    _serve(["dispatch"], database=database, bus=bus, data=data)
+
+
+@app.command()
+def consume(policies: Names = None, database: Database = None, bus: Bus = None, data: Data = None) -> None:
+    """Run policies."""
+    _known(policies, [policy.name for policy in _system().policies], "policy")
+    _serve(["consume"], policies, database=database, bus=bus, data=data)
+
+
+@app.command()
+def project(views: Names = None, database: Database = None, bus: Bus = None, data: Data = None) -> None:
+    """Keep the views that follow the log."""
+    _known(views, [view.name for view in _system().projections if not view.inline], "view that follows the log")
+    _serve(["project"], views, database=database, bus=bus, data=data)
+
+
+@app.command()
+def relay(database: Database = None, bus: Bus = None, data: Data = None) -> None:
+    """Publish the log on the bus."""
+    _serve(["relay"], database=database, bus=bus, data=data)
+
+
+@app.command()
+def match(database: Database = None, bus: Bus = None, data: Data = None) -> None:
+    """Give waiting jobs to offering pilots."""
+    _serve(["match"], database=database, bus=bus, data=data)
+
+
+@app.command()
+def timers(database: Database = None, bus: Bus = None, data: Data = None) -> None:
+    """Fire the timers that are due."""
+    _serve(["timers"], database=database, bus=bus, data=data)
+
+
+@app.command()
+def migrate(database: Database = None, data: Data = None) -> None:
+    """Bring the database up to this release; every part does so when it starts, too."""
+    done = _run(admin.migrated(_system(), _settings(database=database, data=data)))
+    typer.echo("\n".join(done) or "nothing to do")
+
+
+@app.command()
+def rebuild(view: str, database: Database = None, data: Data = None) -> None:
+    """Fill a view anew from the log, beside the live one, then swap the two."""
+    _known([view], [projection.name for projection in _system().projections], "view")
+    _run(admin.rebuilt(_system(), _settings(database=database, data=data), view))
+
+
+@app.command()
+def reset(data: Data = None, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
+    """Remove everything this installation keeps below its data directory."""
+    admin.reset(_settings(data=data), yes)
+
+
+@app.command()
+def doctor(
+    database: Database = None, bus: Bus = None, data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:  # fmt: skip
+    """Say what works, what is missing, and how to mend it."""
+    from infra.doctor import examine
+
+    raise typer.Exit(_run(examine(_system(), _settings(database=database, bus=bus, data=data), json)))
+
+
+@app.command("settings")
+def show_settings() -> None:
+    """List every setting, its variable and its value in force; secrets are not shown."""
+    admin.show(_settings())
+
+
+def main() -> None:
+    """The console script. A refusal is said in a sentence with what to do next, never as a traceback."""
+    try:
+        app(standalone_mode=True)
+    except Refused as refusal:
+        fail(refusal)
+
+
+_chosen: list[System] = [CORE]
+
+
+@app.callback()
+def _common(
+    system: Annotated[str, typer.Option(help="module:name of a system, for communities with parts of their own")] = "",
+) -> None:
+    """Spinor, the event-sourced interware."""
+    if system:
+        _chosen[0] = admin.load(system)
+
+
+def _system() -> System:
+    return _chosen[0]
+
+
+def _settings(**given: Any) -> Settings:
+    found = settings(**given)
+    level = logging.getLevelName(found.log_level.upper())
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return found
+
+
+def _serve(parts: list[str], names: list[str] | None = None, **given: Any) -> None:
+    _run(serve(_system(), _settings(**given), parts, names or ()))
+
+
+def _known(given: list[str] | None, known: list[str], thing: str) -> None:
+    for name in given or ():
+        if name not in known:
+            raise typer.BadParameter(f"there is no {thing} {name}; there are: {', '.join(known)}")
+
+
+def _run(work: Any) -> Any:
+    if sys.implementation.name == "cpython":
+        import uvloop
+
+        return uvloop.run(work)
+    return asyncio.run(work)
