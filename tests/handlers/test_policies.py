@@ -1,0 +1,131 @@
+"""What must happen next because of an event: every reaction of every policy, without a database."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from scenario import recorded
+
+from domain.job import CheckJob, ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, RescheduleJob, StallJob
+from domain.messages import Command, Event, Later, Recorded
+from domain.pilot import LosePilot, Pilot
+from domain.requirements import Requirements
+from domain.values import job_stream, pilot_stream
+from handlers import deadlines, lost_pilots, rescheduling, scheduling
+from handlers.policy import Answer, Policy
+
+STREAM = job_stream(42)
+SUBMITTED = Job.Submitted(42, "ann", "Ann", "user", "digest", Requirements())
+RESCHEDULED = Job.Rescheduled(2, 1)
+HELD = [{"job": 7, "attempt": 1}, {"job": 8, "attempt": 3}]
+
+
+def of_job(event: Event) -> Recorded[Any]:
+    return recorded(event, STREAM)
+
+
+def of_pilot(event: Event) -> Recorded[Any]:
+    return recorded(event, pilot_stream("lhcb", "p1"))
+
+
+def reactions(policy: Policy, event: Recorded[Any], **found: Any) -> list[Answer]:
+    return list(policy.react(event, found))
+
+
+@pytest.mark.parametrize("event", [SUBMITTED, RESCHEDULED])
+def test_an_accepted_job_is_checked_and_queued(event: Event) -> None:
+    assert reactions(scheduling.policy, of_job(event)) == [CheckJob(42), QueueJob(42)]
+
+
+@pytest.mark.parametrize("code", sorted(rescheduling.PASSING))
+def test_a_passing_failure_is_tried_again_after_that_very_attempt(code: str) -> None:
+    assert reactions(rescheduling.policy, of_job(Job.Failed(2, code))) == [RescheduleJob(42, code, 2)]
+
+
+@pytest.mark.parametrize("code", ["exit-code", "memory-limit", "killed", "executable-missing", "waited-too-long"])
+def test_what_would_fail_again_is_left_to_its_owner(code: str) -> None:
+    assert reactions(rescheduling.policy, of_job(Job.Failed(1, code))) == []
+
+
+@pytest.mark.parametrize("event", [Pilot.Lost("p1", 1), Pilot.Retired("p1")])
+def test_a_pilot_that_is_gone_loses_what_it_held(event: Event) -> None:
+    answers = reactions(lost_pilots.policy, of_pilot(event), jobs_of_pilot=HELD)
+    assert answers == [LoseJob(7, 1, "pilot-lost", "p1"), LoseJob(8, 3, "pilot-lost", "p1")]
+
+
+def test_a_pilot_process_that_was_replaced_loses_what_it_held() -> None:
+    answers = reactions(lost_pilots.policy, of_pilot(Pilot.Admitted("p1", "b", 2)), jobs_of_pilot=HELD)
+    assert answers == [LoseJob(7, 1, "pilot-restarted", "p1"), LoseJob(8, 3, "pilot-restarted", "p1")]
+
+
+def test_the_first_process_of_a_pilot_replaces_nobody() -> None:
+    assert reactions(lost_pilots.policy, of_pilot(Pilot.Admitted("p1", "a", 1)), jobs_of_pilot=HELD) == []
+
+
+TIMERS: list[tuple[Event, Command, timedelta, bool]] = [
+    (SUBMITTED, QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
+    (RESCHEDULED, QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
+    (Job.Queued("q", "ann", "user", 2), ExpireJob(42, 2), deadlines.MATCHED_WITHIN, False),
+    (Job.Matched("p1", UUID(int=1), 2), ReleaseMatch(42, 2), deadlines.CONFIRMED_WITHIN, False),
+    (Job.Started(1, 2), StallJob(42, 2), deadlines.SILENT_FOR, True),
+    (Job.Resumed(2), StallJob(42, 2), deadlines.SILENT_FOR, True),
+    (Job.PayloadEnded(3, 2), StallJob(42, 2), deadlines.SILENT_FOR, True),
+    (Job.Stalled(2), LoseJob(42, 2, "payload-lost"), deadlines.GIVEN_UP_AFTER, True),
+]
+
+
+@pytest.mark.parametrize(("event", "command", "delay", "unless_heard"), TIMERS)
+def test_every_state_of_a_job_that_is_not_final_names_the_command_that_ends_it(
+    event: Event, command: Command, delay: timedelta, unless_heard: bool
+) -> None:
+    cause = of_job(event)
+    silence = delay if unless_heard else None
+    assert reactions(deadlines.jobs, cause) == [Later(STREAM, "state", command, cause.at + delay, silence)]
+
+
+@pytest.mark.parametrize("event", [Job.Done(3, 1), Job.Failed(1, "x"), Job.Killed(1), Job.Deleted()])
+def test_a_job_that_ended_waits_for_nothing(event: Event) -> None:
+    assert reactions(deadlines.jobs, of_job(event)) == [Later(STREAM, "state")]
+
+
+def test_a_pilot_must_come_then_be_heard_of() -> None:
+    asked, admitted = of_pilot(Pilot.Requested("p1", "s")), of_pilot(Pilot.Admitted("p1", "a", 1))
+    came = Later.after(asked, deadlines.PILOT_EXPECTED_WITHIN, "state", LosePilot("lhcb", "p1"))
+    heard = Later.unless_heard(admitted, deadlines.PILOT_SILENT_FOR, "state", LosePilot("lhcb", "p1", 1))
+    assert reactions(deadlines.pilots, asked) == [came]
+    assert reactions(deadlines.pilots, admitted) == [heard]
+
+
+@pytest.mark.parametrize("event", [Pilot.Retired("p1"), Pilot.Lost("p1")])
+def test_a_pilot_that_is_gone_is_not_waited_for(event: Event) -> None:
+    assert reactions(deadlines.pilots, of_pilot(event)) == [Later(pilot_stream("lhcb", "p1"), "state")]
+
+
+QUIET = {Job.Checked, Job.Released, Job.Progressed, Job.Described, Pilot.Started}
+
+
+def test_only_events_that_change_no_state_alone_have_no_deadline() -> None:
+    """Checked and Released are followed by Queued in the same or the next decision; the others change no state."""
+    watched = deadlines.jobs.topics | deadlines.pilots.topics
+    every = {*Job.events().values(), *Pilot.events().values()}
+    assert {event for event in every if event.TOPIC not in watched} == QUIET
+
+
+def test_a_policy_collects_unions_and_fetches_only_the_lookups_an_event_needs() -> None:
+    policy = Policy("p", "jobs")
+
+    @policy
+    def on_either(event: Recorded[Job.Done | Job.Failed]) -> Iterator[Answer]:
+        yield CheckJob(1)
+
+    @policy
+    def on_failed(event: Recorded[Job.Failed], rows: Any) -> Iterator[Answer]:
+        yield QueueJob(len(rows))
+
+    assert policy.topics == {"job.done", "job.failed"}
+    assert policy.lookups(of_job(Job.Done(1, 1))) == set()
+    assert policy.lookups(of_job(Job.Failed(1, "x"))) == {"rows"}
+    assert reactions(policy, of_job(Job.Failed(1, "x")), rows=[1, 2]) == [CheckJob(1), QueueJob(2)]
+    assert reactions(policy, of_job(Job.Checked())) == []
