@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import TypeVar
+from pathlib import Path
+from typing import NoReturn, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -71,6 +72,14 @@ def database15(postgres15_server: PostgreSQL) -> Iterator[str]:
 
 
 @pytest.fixture
+def programs15() -> Path:
+    """Debian's PostgreSQL 15 for a test that starts its own."""
+    if not (DEBIAN_POSTGRES / "initdb").exists():
+        not_run("PostgreSQL 15 is not on this machine: apt-get install postgresql-15")
+    return DEBIAN_POSTGRES
+
+
+@pytest.fixture
 def rabbitmq(rabbitmq_server: RabbitMQ) -> Iterator[str]:
     """The URL of a fresh virtual host."""
     vhost = f"test-{uuid4().hex[:12]}"
@@ -88,7 +97,7 @@ def _running(make: Callable[[], S]) -> Iterator[S]:
     try:
         server = make()
     except Missing as missing:
-        (pytest.fail if in_ci() else pytest.skip)(f"{NOT_RUN}{missing}")
+        not_run(str(missing))
     try:
         yield server.start()
     finally:
@@ -109,9 +118,11 @@ def _fresh_database(server: PostgreSQL) -> Iterator[str]:
     _awake(server).sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def in_ci() -> bool:
-    """In CI nothing may be missing."""
-    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+def not_run(reason: str) -> NoReturn:
+    """Give the test up for want of a server: told again after the tests; in CI nothing may be missing."""
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        pytest.fail(NOT_RUN + reason, pytrace=False)
+    pytest.skip(NOT_RUN + reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

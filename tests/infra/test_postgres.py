@@ -14,7 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import psutil
 import pytest
-from servers import DEBIAN_POSTGRES
 
 from domain.errors import Code, Refused
 from infra import postgres_host
@@ -28,7 +27,6 @@ OWNER = "import asyncio, sys, pathlib\n" \
     "    print(await Embedded(pathlib.Path(sys.argv[1])).start(), flush=True)\n" \
     "    await asyncio.sleep(600)\n" \
     "asyncio.run(main())\n"  # fmt: skip
-needs_15 = pytest.mark.skipif(not DEBIAN_POSTGRES.exists(), reason="Debian's postgresql-15 is not installed")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a choice of accounts")
 
 
@@ -84,7 +82,12 @@ def socket_directory(url: str) -> Path:
     return Path(parse_qs(urlsplit(url).query)["host"][0])
 
 
-@pytest.mark.parametrize("programs", [None, pytest.param(DEBIAN_POSTGRES, marks=needs_15)])
+@pytest.fixture(params=[18, 15])
+def programs(request: pytest.FixtureRequest) -> Path | None:
+    """Both releases that it must work with: the wheel's and Debian's."""
+    return request.getfixturevalue("programs15") if request.param == 15 else None
+
+
 async def test_data_are_there_after_a_stop_and_a_start(home: Path, programs: Path | None) -> None:
     async with Embedded(home, programs) as url:
         await remember(url, 7)
@@ -234,16 +237,15 @@ async def test_a_server_started_by_hand_is_not_touched(home: Path) -> None:
         by_hand.wait()
 
 
-@needs_15
-async def test_data_of_another_major_version_are_refused_with_a_next_step(home: Path) -> None:
-    async with Embedded(home, DEBIAN_POSTGRES) as url:
+async def test_data_of_another_major_version_are_refused_with_a_next_step(home: Path, programs15: Path) -> None:
+    async with Embedded(home, programs15) as url:
         await remember(url, 23)
     with pytest.raises(Refused) as refusal:
         await Embedded(home).start()
     assert refusal.value.code is Code.DATABASE_VERSION
     assert (refusal.value.parameters["found"], refusal.value.parameters["needed"]) == (15, 18)
     assert "pg_dump" in refusal.value.next
-    async with Embedded(home, DEBIAN_POSTGRES) as url:
+    async with Embedded(home, programs15) as url:
         assert await remembered(url) == 23
 
 
