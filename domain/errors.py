@@ -80,6 +80,7 @@ class Code(Enum):
                             "choose a directory on a local disk that you may write to")  # fmt: skip
     DATABASE_START = Advice("PostgreSQL does not start: {problem}", Who.OPERATOR, "read {log}")
     GATEWAY_AWAY = Advice("the gateway does not answer at {url} ({problem})", Who.USER, "spinor up")
+    NOT_ENDED = Advice("{left} of {jobs} jobs have not ended within {seconds} s", Who.NOBODY, "spinor job why {job}")
     NO_INSTALLATION = Advice("nothing says where the gateway is: there is no {path}", Who.USER,
                              "spinor up, or set SPINOR_URL and SPINOR_TOKEN")  # fmt: skip
     DEADLINE = Advice("no answer came within {seconds} s", Who.OPERATOR, "spinor status")
