@@ -186,11 +186,14 @@ class Stub:
             raise Drop
         with self.changed:
             self.calls.append((name, body))
-        self._fault(self.before, name)
+        faulty = name != "reports" or body["reports"]  # a mere sign of life does not use a fault up
+        if faulty:
+            self._fault(self.before, name)
         if name != "token" and authorization != f"Bearer token-{self.tokens}":
             raise Status(401, {"code": "no-token"})
         answer = routes[name](body)
-        self._fault(self.after, name)
+        if faulty:
+            self._fault(self.after, name)
         return answer
 
     def upload(self, content_type: str, data: bytes) -> None:
@@ -244,5 +247,4 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             pass  # the pilot hung up
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def log_message(self, format: str, *args: object) -> None: ...

@@ -99,6 +99,7 @@ def test_reports_that_the_gateway_cannot_read_are_sent_one_by_one(gateway: Stub,
     gateway.give(8)
     assert pilots.run("--max-jobs", "1") == 0
     assert gateway.final(8)["kind"] == "done"
+    assert gateway.kinds(8) == ["completing", "done"]
 
 
 def test_a_payload_that_is_not_ours_any_more_is_ended(gateway: Stub, pilots: Pilots) -> None:
