@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from domain.errors import Code, Refused
+from gateway.errors import problem
 from gateway.multipart import read_form
 
 PREFIX = "/api/v1/objects"
 LIFETIME = 300  # seconds that a form or a URL is good for
-
-STATUS = {Code.FORBIDDEN: 403, Code.SANDBOX_UNKNOWN: 404, Code.SANDBOX_TOO_LARGE: 413, Code.TOO_LARGE: 413}
 
 
 class Form(NamedTuple):
@@ -81,21 +80,6 @@ class Explained(APIRoute):
                 return problem(refused)
 
         return explained
-
-
-def problem(refused: Refused) -> Response:
-    """A refusal as problem+json; 400 unless the code says more."""
-    status = STATUS.get(refused.code, 400)
-    body = refused.parameters | {
-        "type": f"urn:spinor:{refused.code.slug}",
-        "title": refused.code.slug,
-        "status": status,
-        "code": refused.code.slug,
-        "detail": refused.what,
-        "who": refused.code.value.who.value,
-        "next": refused.next,
-    }
-    return JSONResponse(body, status, media_type="application/problem+json")
 
 
 def routes(store: SignedFiles) -> APIRouter:

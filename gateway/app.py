@@ -1,0 +1,59 @@
+"""The HTTP application: routes of the system and its extensions, behind one edge and one form of refusal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from domain.errors import Refused
+from domain.limits import Limits
+from gateway import documents, errors, events, jobs, piloting, pilots, sandboxes, submissions, system, why
+from gateway.edge import MIB, Edge
+from gateway.objects import PREFIX
+from gateway.ports import World
+from gateway.rights import signed
+
+ROUTERS = (
+    submissions.router, jobs.router, why.router, pilots.router, piloting.router, sandboxes.router, system.router,
+    events.router,
+)  # fmt: skip
+LIMITS: dict[str, int | None] = {  # bytes of a body, by path; None: the route counts for itself
+    "/api/v1/jobs": 64 * MIB,
+    "/api/v1/pilot/reports": 8 * MIB,
+    PREFIX: None,
+}
+
+
+def create(
+    world: World,
+    routers: Sequence[APIRouter] = ROUTERS,
+    objects_router: APIRouter | None = None,
+    limits: Limits | None = None,
+) -> FastAPI:
+    """The application over a world. `limits` are what descriptions are held to; routers name their rules themselves."""
+    app = FastAPI(title="Spinor", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.world = world
+    app.state.limits = limits or Limits()
+    for router in (documents.router, *routers):
+        app.include_router(router)
+    if objects_router is not None:
+        app.include_router(objects_router, dependencies=[Depends(signed)])
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unrouted)
+    app.add_middleware(Edge, limits=LIMITS)
+    return app
+
+
+async def _refused(request: Request, refused: Any) -> Response:
+    return errors.problem(refused)
+
+
+async def _invalid(request: Request, fault: Any) -> Response:
+    return errors.invalid(fault.errors())
+
+
+async def _unrouted(request: Request, fault: Any) -> Response:
+    return errors.unrouted(request, fault.status_code, str(fault.detail))

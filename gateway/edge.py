@@ -1,0 +1,117 @@
+"""What every request passes first: an id to trace it by, a limit to its body, and a net below unexpected faults."""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from uuid import UUID, uuid4, uuid5
+
+import structlog
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.errors import Code, Refused
+from domain.values import NAMES
+from gateway.errors import problem
+
+KIB, MIB = 1024, 1024 * 1024
+SMALL = MIB
+ID = "x-ms-client-request-id"
+LONGEST_ID = 128
+correlation: ContextVar[UUID | None] = ContextVar("correlation", default=None)  # of the request that is being answered
+log = structlog.get_logger("spinor.gateway")
+
+
+class TooLarge(Exception):
+    """The body went over its limit; never leaves this module."""
+
+
+class Edge:
+    """Pure ASGI, so that bodies and answers stream through it.
+
+    `limits` are bytes by path, None for a route that limits its body itself; every other path has SMALL.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Mapping[str, int | None]) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = identified(scope)
+        token = correlation.set(given)
+        passage = Passage(scope, receive, send, self._limits.get(scope["path"].rstrip("/"), SMALL), given)
+        try:
+            with structlog.contextvars.bound_contextvars(request=str(given)):
+                await passage.run(self._app)
+        finally:
+            correlation.reset(token)
+
+
+class Passage:
+    """One request on its way through."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int | None, given: UUID) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._limit, self._size, self._id = limit, 0, given
+        self._started = self._over = False
+
+    async def run(self, app: ASGIApp) -> None:
+        """Let the application answer, or answer in its place."""
+        announced = _length(self._scope)
+        self._over = self._limit is not None and announced > self._limit
+        self._size = max(self._size, announced if self._over else 0)
+        try:
+            if not self._over:
+                await app(self._scope, self._taken, self._given)
+        except TooLarge:
+            pass
+        except Exception as fault:
+            await self._broken(fault)
+        if self._over and not self._started:
+            await self._answer(Refused(Code.TOO_LARGE, size=self._size, limit=self._limit))
+
+    async def _taken(self) -> Message:
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._limit is not None and message["type"] == "http.request" and self._size > self._limit:
+            self._over = True
+            raise TooLarge
+        return message
+
+    async def _given(self, message: Message) -> None:
+        if self._over and not self._started:
+            return  # whatever the application makes of a body that was cut off
+        if message["type"] == "http.response.start":
+            self._started = True
+            headers = message.setdefault("headers", [])
+            headers.append((ID.encode(), str(self._id).encode()))
+            headers.append((b"x-content-type-options", b"nosniff"))
+        await self._send(message)
+
+    async def _broken(self, fault: Exception) -> None:
+        reference = uuid4().hex[:12]
+        path = str(self._scope["path"])[:200]
+        log.error("broken", reference=reference, method=self._scope["method"], path=path, exc_info=fault)
+        if not self._started:
+            await self._answer(Refused(Code.BROKEN, reference=reference))
+
+    async def _answer(self, refused: Refused) -> None:
+        self._over = False
+        await problem(refused)(self._scope, self._receive, self._given)
+
+
+def identified(scope: Scope) -> UUID:
+    """The id the client gave its request, or a new one."""
+    text = Request(scope).headers.get(ID, "")[:LONGEST_ID]
+    return as_id(text, NAMES) if text else uuid4()
+
+
+def as_id(text: str, scope: UUID) -> UUID:
+    """A client's key as an id that is its own within a scope."""
+    return uuid5(scope, text.strip().lower())
+
+
+def _length(scope: Scope) -> int:
+    text = Request(scope).headers.get("content-length", "0")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0

@@ -1,0 +1,76 @@
+"""The only place where a refusal becomes an HTTP answer: its status, its problem+json, when to come again."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import Request, Response
+
+from domain.errors import Code, Refused
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = 5  # seconds
+AGAIN = frozenset({Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BUSY, Code.DEADLINE})
+LATER = AGAIN | {Code.BROKEN}  # says nothing about the request itself: the same one may succeed another time
+
+STATUS: Mapping[Code, int] = {
+    **dict.fromkeys((Code.NO_TOKEN,), 401),
+    **dict.fromkeys((Code.FORBIDDEN, Code.JOB_NOT_YOURS, Code.PILOT_SECRET, Code.PILOT_JOB), 403),
+    **dict.fromkeys((Code.JOB_UNKNOWN, Code.PILOT_UNKNOWN, Code.SANDBOX_UNKNOWN, Code.NOT_FOUND), 404),
+    **dict.fromkeys((Code.NO_OUTPUT, Code.TOPIC_UNKNOWN), 404),
+    **dict.fromkeys((Code.JOB_EXISTS, Code.JOB_STATE, Code.JOB_ATTEMPT, Code.RESCHEDULED_TOO_OFTEN), 409),
+    Code.METHOD: 405,
+    Code.PILOT_GONE: 410,
+    **dict.fromkeys((Code.TOO_LARGE, Code.SANDBOX_TOO_LARGE), 413),
+    Code.MEDIA_TYPE: 415,
+    **dict.fromkeys((Code.DESCRIPTION, Code.JDL_SYNTAX, Code.KEY_REUSED, Code.TOO_MANY), 422),
+    **dict.fromkeys((Code.BROKEN, Code.SETTING), 500),
+    Code.OBJECTS_REFUSED: 502,
+    **dict.fromkeys((Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BUSY), 503),
+    Code.DEADLINE: 504,
+}
+USUAL = 400
+
+
+def explained(refused: Refused) -> dict[str, Any]:
+    """A refusal as fields, for one item among others; a parameter `status` is a state, never the one of HTTP."""
+    parameters = {"state" if name == "status" else name: value for name, value in refused.parameters.items()}
+    return parameters | {
+        "code": refused.code.slug,
+        "detail": refused.what,
+        "who": refused.code.value.who.value,
+        "next": refused.next,
+    }
+
+
+def problem(refused: Refused, status: int = 0, **more: Any) -> Response:
+    """A refusal as the whole answer; `more` fields are added. 400 unless the code or `status` says otherwise."""
+    status = status or STATUS.get(refused.code, USUAL)
+    frame = {"type": f"urn:spinor:{refused.code.slug}", "title": refused.code.slug, "status": status}
+    headers = {}
+    if refused.code in AGAIN:
+        headers["Retry-After"] = str(RETRY_AFTER)
+    if refused.code is Code.NO_TOKEN:
+        headers["WWW-Authenticate"] = "Bearer"
+    # Plain ASCII: what is refused may hold text that no encoding can write.
+    body = json.dumps(more | explained(refused) | frame, default=str).encode()
+    return Response(body, status, headers, MEDIA_TYPE)
+
+
+def invalid(faults: Iterable[Mapping[str, Any]]) -> Response:
+    """A request that does not have the documented form; values are never repeated, they may be secrets."""
+    fields = [{"field": ".".join(map(str, fault["loc"][1:])) or str(fault["loc"][0]), "problem": str(fault["msg"])}
+              for fault in faults]  # fmt: skip
+    first = fields[0] if fields else {"field": "body", "problem": "it is not valid"}
+    refused = Refused(Code.MALFORMED, problem=f"{first['field']}: {first['problem']}"[:300])
+    return problem(refused, 422, fields=fields[:50])
+
+
+def unrouted(request: Request, status: int, detail: str) -> Response:
+    """What the framework itself refuses: unknown paths, wrong methods, bodies it cannot read."""
+    path, method = request.url.path[:200], request.method
+    if status == 404:
+        return problem(Refused(Code.NOT_FOUND, thing="route", name=path))
+    if status == 405:
+        return problem(Refused(Code.METHOD, method=method, path=path))
+    return problem(Refused(Code.MALFORMED, problem=detail[:300]), status)

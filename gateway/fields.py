@@ -1,0 +1,51 @@
+"""Fields of requests that many routes share, held to what the log and the views can keep."""
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from domain.values import MAX_JOB
+
+MOST = 2**31 - 1  # of an integer column
+MOST_JOBS = 10_000  # named in one request
+_NUL = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})
+
+
+def clean(text: str) -> str:
+    """The text without what PostgreSQL cannot store."""
+    return text.translate(_NUL) if "\0" in text else text
+
+
+Stamp = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
+Vo = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,63}$")]
+Text = Annotated[str, Field(max_length=255), AfterValidator(clean)]
+Secret = Annotated[str, Field(min_length=16, max_length=512)]
+JobNumber = Annotated[int, Field(ge=1, le=MAX_JOB)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Tags = Annotated[tuple[Text, ...], Field(max_length=100)]
+
+InPath = Annotated[int, Path(ge=1, le=MAX_JOB, description="the job's number")]
+PilotInPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$", description="the pilot's stamp")]
+Filter = Annotated[str, Query(max_length=255), AfterValidator(clean)]
+Page = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+After = Annotated[int, Query(ge=0, le=MAX_JOB, description="only what is older than this job")]
+
+
+class Body(BaseModel):
+    """A JSON body; what it does not name is passed over, so that newer clients are understood."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Jobs(Body):
+    """Some jobs, and why."""
+
+    jobs: Annotated[list[JobNumber], Field(min_length=1, max_length=MOST_JOBS)]
+    reason: Text = ""
+
+
+class Reason(Body):
+    """Why."""
+
+    reason: Text = ""

@@ -1,0 +1,244 @@
+"""The routes by which a pilot works: prove itself, say hello, offer, report, store outputs, say goodbye.
+
+A pilot's token names its VO, its stamp and its incarnation; nothing in a body can widen that.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Annotated, Any
+from uuid import UUID, uuid4, uuid5
+
+import msgspec
+from fastapi import APIRouter, Depends
+from pydantic import Field
+
+from domain.errors import Code, Refused
+from domain.job import HELD_BY_PILOT
+from domain.matching import Offer
+from domain.pilot import AdmitPilot, Pilot, PilotCommand, RetirePilot, StartPilot, Status
+from domain.sandbox import parse_pfn
+from domain.values import job_stream, pilot_stream
+from gateway import reports, rights, stories
+from gateway.fields import Body, Count, JobNumber, Secret, Stamp, Tags, Text, Vo
+from gateway.objects import LIFETIME
+from gateway.ports import Given, Outside, Principal, Row, World
+from gateway.sandboxes import Announced, placed
+from projections import jobs, pilots
+
+router = APIRouter(prefix="/api/v1/pilot", tags=["pilot"])
+TOKEN = 3600  # seconds an access token is good for
+HEARTBEAT = 30  # seconds between two signs of life
+LONGEST_WAIT = 50  # seconds an offer is held
+AT_ONCE = 2000  # reports, or signs of life, in one call
+TAIL = 8 * 1024  # characters of a job's output that are kept as its latest word
+Json = dict[str, Any]
+
+
+class Claim(Body):
+    """Who a pilot says it is; `incarnation` is the random id of its process."""
+
+    vo: Vo
+    stamp: Stamp
+    secret: Secret
+    incarnation: UUID
+
+
+class Node(Body):
+    """The machine a pilot runs on."""
+
+    hostname: Text = ""
+    platform: Text = ""
+    processors: Count = 1
+    memory_mb: Count = 0
+    disk_mb: Count = 0
+    gpus: Count = 0
+    cpu_power: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    tags: Tags = ()
+
+
+class Hello(Body):
+    """Where a pilot runs, and on what."""
+
+    site: Text = ""
+    ce: Text = ""
+    queue: Text = ""
+    version: Text = ""
+    node: Node = Node()
+
+
+class Offered(Body):
+    """What a pilot has to give at the moment; `cpu_seconds` is the work left, `wait` the seconds it can be held."""
+
+    offer: UUID
+    processors: Count = 1
+    memory_mb: Count = 0
+    disk_mb: Count = 0
+    cpu_seconds: Count = 0
+    tags: Tags = ()
+    wait: Annotated[float, Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 0.0
+
+
+class Reports(Body):
+    """Reports, each read on its own, and signs of life of the jobs that run."""
+
+    reports: Annotated[list[Any], Field(max_length=AT_ONCE)] = []
+    alive: Annotated[list[Any], Field(max_length=AT_ONCE)] = []
+
+
+class Output(Announced):
+    """An output sandbox of a job."""
+
+    job: JobNumber
+    attempt: Count
+
+
+class Bye(Body):
+    """Why a pilot ends."""
+
+    reason: Text = ""
+    jobs_run: Count = 0
+
+
+@router.post("/token", dependencies=[Depends(rights.public)])
+async def token(outside: Outside, body: Claim) -> Json:
+    """An access token for a pilot that knows its secret. The secret goes no further than this."""
+    who = Principal("pilot", body.stamp, body.vo)
+    process = str(body.incarnation)
+    digest = sha256(body.secret.encode()).hexdigest()
+    await _ask(outside, who, AdmitPilot(body.vo, body.stamp, digest, process))
+    incarnation = await _incarnation(outside, body.vo, body.stamp, process)
+    admitted = Principal("pilot", body.stamp, body.vo, incarnation=incarnation)
+    access = outside.issue(admitted, TOKEN)
+    return {"access_token": access, "token_type": "Bearer", "expires_in": TOKEN, "pilot": body.stamp,
+            "heartbeat_seconds": HEARTBEAT}  # fmt: skip
+
+
+async def _incarnation(world: World, vo: str, stamp: str, process: str) -> int:
+    """The number under which this very process was admitted; another one may have come since."""
+    for event in reversed(await world.history("pilots", pilot_stream(vo, stamp))):
+        if isinstance(event.event, Pilot.Admitted) and event.event.process == process:
+            return event.event.incarnation
+    raise Refused(Code.PILOT_SECRET, pilot=stamp)
+
+
+async def current(who: rights.Pilot, outside: Outside) -> Row:
+    """The pilot's row, if the token's process is still the one that counts; a sign of life, too.
+
+    Raises:
+        Refused: PILOT_GONE for a process that was replaced or has ended; NO_TOKEN for one that was given up: it may
+            prove itself again.
+    """
+    rows = await outside.read(pilots.one(who.vo, who.subject))
+    if not rows:
+        raise Refused(Code.PILOT_UNKNOWN, pilot=who.subject)
+    (row,) = rows
+    if row["incarnation"] != who.incarnation:
+        raise Refused(Code.PILOT_GONE, pilot=who.subject, status="running elsewhere")
+    if row["status"] == Status.ABORTED:
+        raise Refused(Code.NO_TOKEN)
+    if row["status"] != Status.RUNNING:
+        raise Refused(Code.PILOT_GONE, pilot=who.subject, status=row["status"])
+    outside.heard(pilot_stream(who.vo, who.subject))
+    return row
+
+
+Current = Annotated[Row, Depends(current)]
+
+
+@router.post("/hello")
+async def hello(who: rights.Pilot, row: Current, outside: Outside, body: Hello) -> Json:
+    """A pilot begins to work. Where it was announced for counts more than where it says it is."""
+    place = {name: row[name] or getattr(body, name) for name in ("site", "ce", "queue")}
+    node = body.node.model_dump(mode="json")
+    await _ask(outside, who, StartPilot(who.vo, who.subject, who.incarnation, **place, version=body.version, node=node))
+    return {"pilot": who.subject, "heartbeat_seconds": HEARTBEAT}
+
+
+@router.post("/offer")
+async def offer(who: rights.Pilot, row: Current, outside: Outside, body: Offered) -> Json:
+    """A job for what the pilot offers, or null after `wait` seconds. The same offer gets the same answer again."""
+    node = msgspec.json.decode(row["node"] or "{}")
+    # An id is its pilot's own: one that another pilot made up, or read in a history, is another offer.
+    id_ = uuid5(pilot_stream(who.vo, who.subject), str(body.offer))
+    offered = Offer(
+        id_, who.subject, who.vo, row["site"], row["ce"], node.get("platform", ""), body.processors, body.memory_mb,
+        body.disk_mb, body.cpu_seconds, node.get("gpus", 0), body.tags,
+    )  # fmt: skip
+    given = await outside.offer(offered, body.wait)
+    return {"match": await _match(outside, who, given, body.offer) if given.job else None}
+
+
+async def _match(world: World, who: Principal, given: Given, id_: UUID) -> Json | None:
+    """Everything the pilot needs for the job; None when the job is not this pilot's any more."""
+    rows = await world.read(jobs.some(who.vo, [given.job]))
+    if not rows or not held(rows[0], who, given.attempt):
+        return None
+    events = await stories.told(world, given.job)
+    names = [parse_pfn(name) for name in stories.submitted(events).sandboxes]
+    inputs = [
+        {"pfn": str(pfn), "url": await world.objects.download_url(pfn.key, LIFETIME), "sha256": pfn.checksum,
+         "size": None}
+        for pfn in names
+    ]  # fmt: skip
+    return {
+        "job": given.job, "attempt": given.attempt, "offer": id_, "name": rows[0]["name"],
+        "owner": rows[0]["owner_name"], "vo": who.vo, "inputs": inputs, "reports": {},
+        "description": await stories.description(world, given.job, events),
+    }  # fmt: skip
+
+
+def held(row: Row | None, who: Principal, attempt: Any) -> bool:
+    """Whether this attempt of a job is in this pilot's hands."""
+    return row is not None and (row["pilot"], row["attempt"]) == (who.subject, attempt) and (
+        row["status"] in HELD_BY_PILOT
+    )  # fmt: skip
+
+
+@router.post("/reports")
+async def report(who: rights.Pilot, row: Current, outside: Outside, body: Reports) -> Json:
+    """Reports and signs of life; a result for each report, and which attempts to kill."""
+    batch = reports.Batch(body.reports, who, await _rows(outside, who, body.reports))
+    answers = await outside.ask(who, batch.commands) if batch.commands else []
+    results = batch.results(answers)
+    alive = [item for item in body.alive if isinstance(item, dict)]
+    rows = await _rows(outside, who, alive)
+    return {"results": results, "commands": [kill for item in alive for kill in _lives(outside, who, rows, item)]}
+
+
+async def _rows(world: World, who: Principal, items: Sequence[Any]) -> Mapping[int, Row]:
+    wanted = reports.numbers(items)
+    return {row["job"]: row for row in await world.read(jobs.some(who.vo, wanted))} if wanted else {}
+
+
+def _lives(world: World, who: Principal, rows: Mapping[int, Row], item: Json) -> list[Json]:
+    """Note that a job lives, or say that it should not."""
+    job, attempt = item.get("job"), item.get("attempt")
+    if type(job) is not int or type(attempt) is not int:
+        return []
+    if not held(rows.get(job), who, attempt):
+        return [{"job": job, "attempt": attempt, "command": "kill"}]
+    word = {name: value for name, value in item.items() if isinstance(value, int | float)}
+    world.heard(job_stream(job), word | {"stdout_tail": str(item.get("stdout_tail", ""))[-TAIL:]})
+    return []
+
+
+@router.post("/sandbox")
+async def sandbox(who: rights.Pilot, row: Current, outside: Outside, body: Output) -> Json:
+    """Where to put the output of a job that the pilot holds; it belongs to the job's owner."""
+    rows = await outside.read(jobs.some(who.vo, [body.job]))
+    if not rows or not held(rows[0], who, body.attempt):
+        raise Refused(Code.PILOT_JOB, job=body.job, pilot=who.subject)
+    return await placed(outside.objects, body, who.vo, rows[0]["owner_group"], rows[0]["owner"])
+
+
+@router.post("/bye")
+async def bye(who: rights.Pilot, outside: Outside, body: Bye) -> Json:
+    """The pilot ends by itself; saying so twice is no fault."""
+    await _ask(outside, who, RetirePilot(who.vo, who.subject, who.incarnation, body.reason[:64], body.jobs_run))
+    return {}
+
+
+async def _ask(world: World, who: Principal, command: PilotCommand) -> None:
+    (answer,) = await world.ask(who, [(uuid4(), command)])
+    if answer.refusal:
+        raise answer.refusal

@@ -1,0 +1,79 @@
+"""Pilots as people see them: lists, one pilot with its jobs, and announcing a new one."""
+
+from hashlib import sha256
+from secrets import token_hex, token_urlsafe
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from fastapi import APIRouter
+
+from domain.errors import Code, Refused
+from domain.pilot import RequestPilot
+from domain.values import pilot_stream
+from gateway.fields import Body, Filter, Page, PilotInPath, Stamp, Text
+from gateway.ports import Outside, Row
+from gateway.rights import Administrator, User, only
+from projections import assignments, jobs, pilots
+from projections.history import lines
+
+router = APIRouter(prefix="/api/v1/pilots", tags=["pilots"])
+Json = dict[str, Any]
+
+
+class Announcement(Body):
+    """A pilot that is expected; without a stamp it gets one."""
+
+    stamp: Stamp | None = None
+    site: Text = ""
+    ce: Text = ""
+    queue: Text = ""
+
+
+@router.get("")
+async def listed(who: User, outside: Outside, status: Filter = "", limit: Page = 100) -> Json:
+    """Pilots of the VO, newest first."""
+    rows = await outside.read(pilots.of_vo(who.vo, status=status or None, limit=limit))
+    return {"pilots": [_shown(row) for row in rows]}
+
+
+@router.get("/{stamp}")
+async def one(who: User, outside: Outside, stamp: PilotInPath) -> Json:
+    """A pilot, when it was heard of last, and the jobs it got, as far as the asker may see them."""
+    rows = await outside.read(pilots.one(who.vo, stamp))
+    if not rows:
+        raise Refused(Code.PILOT_UNKNOWN, pilot=stamp)
+    query = assignments.of_pilot(who.vo, stamp).limit(1000)
+    for column, value in only(who).items():
+        query = query.where(jobs.jobs.c[column] == value)
+    stream = pilot_stream(who.vo, stamp)
+    heard = await outside.last_heard([stream])
+    return _shown(rows[0]) | {
+        "heard_at": heard[stream][0] if stream in heard else None,
+        "jobs": await outside.read(query),
+    }
+
+
+@router.get("/{stamp}/history")
+async def history(who: User, outside: Outside, stamp: PilotInPath) -> Json:
+    """Everything that happened to the pilot, a sentence each."""
+    events = await outside.history("pilots", pilot_stream(who.vo, stamp))
+    if not events:
+        raise Refused(Code.PILOT_UNKNOWN, pilot=stamp)
+    return {"pilot": stamp, "lines": [line._asdict() for line in lines(events, {})]}
+
+
+@router.post("", status_code=201)
+async def announce(who: Administrator, outside: Outside, body: Announcement) -> Json:
+    """Expect a pilot. Its secret is made here, kept only hashed, and shown this once."""
+    stamp, secret = body.stamp or token_hex(8), token_urlsafe(32)
+    digest = sha256(secret.encode()).hexdigest()
+    command = RequestPilot(who.vo, stamp, digest, body.site, body.ce, body.queue)
+    (answer,) = await outside.ask(who, [(uuid4(), command)])
+    if answer.refusal:
+        raise answer.refusal
+    return {"pilot": stamp, "vo": who.vo, "secret": secret}
+
+
+def _shown(row: Row) -> Json:
+    return dict(row) | {"node": msgspec.json.decode(row["node"] or "{}")}

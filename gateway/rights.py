@@ -1,0 +1,101 @@
+"""Access rules: every route names exactly one, and `walk` shows which."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Depends, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from domain.errors import Code, Refused
+from gateway.ports import Outside, Principal
+
+ADMINISTRATORS = frozenset({"JobAdministrator"})
+OPERATORS = frozenset({"Operator", "ServiceAdministrator"})
+SEE_ALL = ADMINISTRATORS | OPERATORS | {"JobMonitor"}
+_bearer = HTTPBearer(auto_error=False, description="an access token of this installation")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+class Rule:
+    """Who may use a route. As a dependency it gives the one who asks, or refuses."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Anybody(Rule):
+    """No token is asked for: there is nothing to protect, or a signature in the request is the right."""
+
+    async def __call__(self) -> None:
+        """Let everybody in."""
+
+
+class Holder(Rule):
+    """Whoever holds a token of this kind, with one of these rights where any are named."""
+
+    def __init__(self, name: str, kind: str, rights: frozenset[str] = frozenset()) -> None:
+        super().__init__(name)
+        self.kind = kind
+        self.rights = rights
+
+    async def __call__(self, outside: Outside, bearer: Bearer) -> Principal:
+        """Who asks; raises Refused(NO_TOKEN) or Refused(FORBIDDEN)."""
+        if bearer is None:
+            raise Refused(Code.NO_TOKEN)
+        who = outside.verify(bearer.credentials)
+        if who.kind != self.kind:
+            raise Refused(Code.FORBIDDEN, right=f"the token of a {self.kind}")
+        if self.rights and not self.rights & who.rights:
+            raise Refused(Code.FORBIDDEN, right=" or ".join(sorted(self.rights)))
+        return who
+
+
+public = Anybody("public")
+signed = Anybody("signed")
+user = Holder("user", "user")
+administrator = Holder("administrator", "user", ADMINISTRATORS | OPERATORS)
+operator = Holder("operator", "user", OPERATORS)
+pilot = Holder("pilot", "pilot")
+
+User = Annotated[Principal, Depends(user)]
+Administrator = Annotated[Principal, Depends(administrator)]
+Operator = Annotated[Principal, Depends(operator)]
+Pilot = Annotated[Principal, Depends(pilot)]
+
+
+def sees(who: Principal, owner: str, group: str) -> bool:
+    """Whether somebody may read a job of this owner and group."""
+    return bool(who.rights & SEE_ALL) or owner == who.subject or ("JobSharing" in who.rights and group == who.group)
+
+
+def only(who: Principal) -> dict[str, str]:
+    """The columns that restrict a list to what somebody may read."""
+    if who.rights & SEE_ALL:
+        return {}
+    return {"owner_group": who.group} if "JobSharing" in who.rights else {"owner": who.subject}
+
+
+class Walked(NamedTuple):
+    """A route, and the names of the rules it asks."""
+
+    methods: str
+    path: str
+    rules: tuple[str, ...]
+
+
+def walk(app: FastAPI) -> Iterator[Walked]:
+    """Every route of an application; one without exactly one rule is a hole or a contradiction."""
+    for route in iter_route_contexts(app.routes):
+        found: Any = route
+        dependant: Dependant | None = getattr(found, "dependant", None)
+        rules = sorted(set(_rules(dependant))) if dependant else []
+        yield Walked(",".join(sorted(found.methods or ["*"])), found.path, tuple(rules))
+
+
+def _rules(dependant: Dependant) -> Iterator[str]:
+    for inner in dependant.dependencies:
+        if isinstance(inner.call, Rule):
+            yield inner.call.name
+        yield from _rules(inner)

@@ -1,0 +1,82 @@
+"""How the system is, what goes on in it, and what waits for an operator."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends
+from pydantic import Field
+from sqlalchemy import select
+
+from domain.errors import Code, Refused
+from domain.requirements import Requirements
+from gateway.errors import explained
+from gateway.fields import Body, Page
+from gateway.ports import Outside, Row
+from gateway.rights import Operator, User, public
+from projections import pilot_queue
+from projections.pilots import pilots
+
+router = APIRouter(prefix="/api/v1", tags=["system"])
+MOST_LETTERS = 1000
+Json = dict[str, Any]
+
+
+class Letters(Body):
+    """Dead letters to be sent again."""
+
+    letters: Annotated[list[UUID], Field(min_length=1, max_length=MOST_LETTERS)]
+
+
+@router.get("/status")
+async def status(who: User, outside: Outside) -> Json:
+    """Bus, database, consumers and their lag, timers, dead letters."""
+    return await outside.status()
+
+
+@router.get("/queues")
+async def queues(who: User, outside: Outside) -> Json:
+    """The task queues of the VO in which jobs wait: whose, asking for what, how many."""
+    rows = await outside.read(pilot_queue.of_vo(who.vo))
+    return {"queues": [_queue(row) for row in rows]}
+
+
+def _queue(row: Row) -> Json:
+    wanted = msgspec.json.decode(row["requirements"], type=Requirements)
+    return dict(row) | {"requirements": msgspec.structs.asdict(wanted)}
+
+
+@router.get("/dead-letters")
+async def dead_letters(who: Operator, outside: Outside, limit: Page = 100) -> Json:
+    """What could not be handled, newest first, with its reason; of the operator's own VO."""
+    rows = [row for row in await outside.dead_letters(MOST_LETTERS) if row["vo"] == who.vo]
+    return {"dead_letters": rows[:limit]}
+
+
+@router.post("/dead-letters/send-again")
+async def send_again(who: Operator, outside: Outside, body: Letters) -> Json:
+    """Send dead letters again; each has its own result."""
+    mine = {row["id"] for row in await outside.dead_letters(MOST_LETTERS) if row["vo"] == who.vo}
+    answers = {answer.id: answer.refusal for answer in await outside.send_again([i for i in body.letters if i in mine])}
+    unknown = {i: Refused(Code.NOT_FOUND, thing="dead letter", name=str(i)) for i in body.letters if i not in mine}
+    found = answers | unknown
+    return {"results": [{"id": i, "error": explained(r) if (r := found[i]) else None} for i in body.letters]}
+
+
+@router.get("/whoami")
+async def whoami(who: User) -> Json:
+    """Who the token speaks for."""
+    return {"subject": who.subject, "name": who.name, "vo": who.vo, "group": who.group, "rights": sorted(who.rights)}
+
+
+@router.get("/health/live", dependencies=[Depends(public)])
+async def live() -> Json:
+    """This process answers."""
+    return {"ok": True}
+
+
+@router.get("/health/ready", dependencies=[Depends(public)])
+async def ready(outside: Outside) -> Json:
+    """This process can do its work: the database answers."""
+    await outside.read(select(pilots.c.stamp).limit(1))
+    return {"ok": True}

@@ -1,0 +1,170 @@
+"""GET /jobs/{id}/why: the answer to "why is my job not done", in codes and numbers, for every state."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter
+
+from domain.job import Job, Status
+from domain.messages import Event, Recorded
+from domain.requirements import Requirements
+from domain.values import job_stream, pilot_stream
+from gateway.fields import InPath
+from gateway.ports import Outside, Principal, Row, World
+from gateway.rights import User
+from gateway.stories import told, visible
+from projections import pilot_queue
+from projections.failures import failure
+from projections.history import actor
+from projections.waiting import ahead, compared, rivals
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+Json = dict[str, Any]
+
+
+class Case(NamedTuple):
+    """A job whose state is to be explained."""
+
+    world: World
+    who: Principal
+    row: Row
+    events: Sequence[Recorded[Event]]
+
+    @property
+    def job(self) -> int:
+        """Its number."""
+        return int(self.row["job"])
+
+    def last(self, *kinds: type[Event]) -> Recorded[Any] | None:
+        """The newest event of these kinds."""
+        return next((event for event in reversed(self.events) if isinstance(event.event, kinds)), None)
+
+
+@router.get("/{job}/why")
+async def why(who: User, outside: Outside, job: InPath) -> Json:
+    """Why the job is where it is: `code`, the sentence `detail`, who must act, what to do `next`, and figures."""
+    row = await visible(outside, who, job)
+    case = Case(outside, who, row, await told(outside, job))
+    status = Status(row["status"])
+    found = await CASES[status](case) if status in CASES else _answer("in-progress", f"the job is {status.value}")
+    return {"job": job, "status": status.value, "since": case.row["updated_at"]} | found
+
+
+def _answer(code: str, detail: str, who: str = "nobody", next: str = "", **figures: Any) -> Json:
+    return {"code": code, "detail": detail, "who": who, "next": next} | figures
+
+
+async def _checked(case: Case) -> Json:
+    return _answer("scheduling", "the job is being checked; it waits for pilots in a moment", next="spinor status")
+
+
+async def _staging(case: Case) -> Json:
+    return _answer("held", "the job is held until its input files are on disk")
+
+
+async def _waiting(case: Case) -> Json:
+    queued = case.last(Job.Queued)
+    wanted = queued.event.requirements if queued else Requirements()
+    offers = await case.world.offers(case.row["vo"])
+    seen = compared(wanted, case.row["vo"], [(offer, at) for offer, at, _ in offers])
+    figures = {
+        "pilots": seen.pilots,
+        "fitting": len(seen.fitting),
+        "last_offer": seen.last_offer,
+        "reasons": [reason._asdict() for reason in seen.reasons],
+    }
+    if not seen.pilots:
+        return _answer("no-pilot-seen", "no pilot offered anything in the last hour", "operator",
+                       "spinor pilot list", **figures)  # fmt: skip
+    if not seen.fitting:
+        first = seen.reasons[0]
+        detail = (f"none of {seen.pilots} pilots has what the job asks for; {first.pilots} fail at {first.code}: "
+                  f"wanted {first.wanted}, offered {first.offered}")  # fmt: skip
+        return _answer(first.code.value, detail, "user", f"spinor job show {case.job}", **figures)
+    return await _in_line(case, seen.fitting, figures)
+
+
+async def _in_line(case: Case, fitting: Sequence[str], figures: Json) -> Json:
+    """Pilots fit: they have other jobs, or serve others first."""
+    queues = [pilot_queue.queue(row) for row in await case.world.read(pilot_queue.of_vo(case.row["vo"]))]
+    offers = [offer for offer, _, _ in await case.world.offers(case.row["vo"]) if offer.pilot in set(fitting)]
+    before = rivals(queues, case.row["queue"], case.row["priority"], offers)
+    (count,) = await case.world.read(ahead(case.job, case.row["queue"], case.row["priority"], before))
+    figures |= {"ahead": count["jobs"], "queues_ahead": len(before), "priority": case.row["priority"]}
+    pilots = f"{len(fitting)} of {figures['pilots']} pilots fit"
+    if before:
+        return _answer("higher-priority-first", f"{pilots}, but {count['jobs']} jobs come first, some of them in "
+                       f"{len(before)} queues of higher priority", **figures)  # fmt: skip
+    if count["jobs"]:
+        return _answer("in-line", f"{pilots}; {count['jobs']} jobs with the same needs come first", **figures)
+    return _answer("pilots-busy", f"{pilots}; the job is next when one of them asks again", **figures)
+
+
+async def _with_pilot(case: Case) -> Json:
+    """A pilot has it: which, since when, and when both were heard of last."""
+    stream, pilot = job_stream(case.job), case.row["pilot"] or ""
+    streams = [stream, pilot_stream(case.row["vo"], pilot)]
+    heard = await case.world.last_heard(streams)
+    matched = case.last(Job.Matched)
+    figures = {
+        "pilot": pilot,
+        "site": case.row["site"],
+        "matched_at": matched.at if matched else None,
+        "started_at": case.row["started_at"],
+        "job_heard_at": heard[stream][0] if stream in heard else None,
+        "pilot_heard_at": heard[streams[1]][0] if streams[1] in heard else None,
+        "report": heard[stream][1] if stream in heard else {},
+    }
+    code, detail, who = WITH_PILOT[Status(case.row["status"])]
+    next_ = f"spinor pilot show {pilot}"
+    return _answer(code, detail.format(pilot=pilot, site=case.row["site"]), who, next_, **figures)
+
+
+WITH_PILOT = {
+    Status.MATCHED: ("starting", "pilot {pilot} at {site} has the job and has not confirmed its start yet", "nobody"),
+    Status.RUNNING: ("running", "it runs in pilot {pilot} at {site}", "nobody"),
+    Status.STALLED: ("silent", "nothing was heard of it since; it ran in pilot {pilot} at {site}", "site"),
+    Status.COMPLETING: ("completing", "its program has ended; pilot {pilot} at {site} stores the output", "nobody"),
+}
+
+
+async def _failed(case: Case) -> Json:
+    event = case.last(Job.Failed)
+    facts: Any = event.event if event else Job.Failed(case.row["attempt"], case.row["minor_status"])
+    detail, who, next_ = failure(facts.code, job=case.job, exit_code=facts.exit_code)
+    figures = {"attempt": facts.attempt, "exit_code": facts.exit_code, "said": facts.detail,
+               "output": facts.output, "pilot": case.row["pilot"], "site": case.row["site"],
+               "reschedules": case.row["reschedules"]}  # fmt: skip
+    return _answer(facts.code, detail, who.value, next_, **figures)
+
+
+async def _killed(case: Case) -> Json:
+    event = case.last(Job.Killed)
+    by = actor(event.actor, {case.row["owner"]: case.row["owner_name"]}) if event else "somebody"
+    reason = event.event.reason if event else ""
+    detail = f"{by} killed it" + (f": {reason}" if reason else "")
+    return _answer("killed", detail, next=f"spinor job reschedule {case.job}", by=by, reason=reason)
+
+
+async def _done(case: Case) -> Json:
+    return _answer("done", "it ended well", next=f"spinor job output {case.job}", ended_at=case.row["ended_at"])
+
+
+async def _deleted(case: Case) -> Json:
+    return _answer("deleted", "it was deleted", next=f"spinor history job {case.job}")
+
+
+CASES: dict[Status, Callable[[Case], Awaitable[Json]]] = {
+    Status.RECEIVED: _checked,
+    Status.CHECKING: _checked,
+    Status.STAGING: _staging,
+    Status.WAITING: _waiting,
+    Status.MATCHED: _with_pilot,
+    Status.RUNNING: _with_pilot,
+    Status.STALLED: _with_pilot,
+    Status.COMPLETING: _with_pilot,
+    Status.FAILED: _failed,
+    Status.KILLED: _killed,
+    Status.DONE: _done,
+    Status.DELETED: _deleted,
+}

@@ -1,0 +1,32 @@
+"""Why attempts fail: what each code says, who must act, and what to do next."""
+
+from domain.errors import Advice, Blank, Who
+
+SHOW = "spinor history job {job}"
+OUTPUT = "spinor job output {job}"
+AGAIN = "spinor job reschedule {job}"
+
+FAILURES: dict[str, Advice] = {
+    "sandbox-download": Advice("its input sandbox could not be fetched", Who.SITE, AGAIN),
+    "sandbox-upload": Advice("its output sandbox could not be stored", Who.SITE, AGAIN),
+    "executable-missing": Advice("its executable was not found where it ran", Who.USER, "spinor job show {job}"),
+    "exit-code": Advice("its program ended with exit code {exit_code}", Who.USER, OUTPUT),
+    "memory-limit": Advice("it used more memory than it was given", Who.USER, "submit it with a higher max_ram_mb"),
+    "cpu-limit": Advice("it used more CPU time than it asked for", Who.USER, "submit it with a higher cpu_time"),
+    "wall-limit": Advice("it ran longer than it may", Who.USER, "submit it in smaller parts"),
+    "disk-full": Advice("the disk where it ran was full", Who.SITE, AGAIN),
+    "killed": Advice("its program was ended from outside", Who.NOBODY, SHOW),
+    "pilot-stopped": Advice("its pilot had to stop", Who.NOBODY, AGAIN),
+    "pilot-lost": Advice("its pilot went silent", Who.SITE, AGAIN),
+    "pilot-restarted": Advice("its pilot was started anew", Who.SITE, AGAIN),
+    "payload-lost": Advice("its program vanished without a report", Who.SITE, AGAIN),
+    "waited-too-long": Advice("no pilot took it within the time it may wait", Who.USER, "spinor job why {job}"),
+}
+UNKNOWN = Advice("it failed for a reason that is not in the list ({code})", Who.OPERATOR, SHOW)
+
+
+def failure(code: str, **parameters: object) -> tuple[str, Who, str]:
+    """The sentence of a failure code, who must act, and the next command."""
+    advice = FAILURES.get(code, UNKNOWN)
+    known = Blank({"code": code, **parameters})
+    return advice.what.format_map(known), advice.who, advice.next.format_map(known)
