@@ -1,5 +1,6 @@
 """Identities: how a job number, a pilot stamp or a name becomes the id of a stream, and a stream a partition."""
 
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 NAMES = UUID("3d1f6f0e-7a52-5f0b-9f0a-2f6f6e696e74")  # namespace of all streams that are named, not numbered
@@ -7,6 +8,7 @@ JOB_TAIL = (8 << 76) | (0x001 << 64) | (0b10 << 62)  # UUIDv8, variant 10, kind 
 MAX_JOB = (1 << 48) - 1
 
 
+@lru_cache(maxsize=65_536)  # a batch asks several times for each of its jobs, and making a UUID is slow
 def job_stream(job: int) -> UUID:
     """The stream of a job: UUIDv8 with the public job number in its 48 high bits, so no table maps the two."""
     if not 0 < job <= MAX_JOB:

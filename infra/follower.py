@@ -13,7 +13,7 @@ from domain.errors import Refused
 from domain.messages import Event, Recorded
 from domain.values import partition
 from infra.bus.messages import Envelope, WireEvent
-from infra.store import Conflict, Connection, Store, wired
+from infra.store import AWAY, Conflict, Connection, Store, wired
 
 Handle = Callable[[Connection, Sequence[Recorded[Event]]], Awaitable[None]]
 CHUNK = 2000  # rows read at once when catching up
@@ -22,7 +22,6 @@ log_ = structlog.get_logger("spinor.follower")
 
 
 CONFLICTS = 10
-AWAY = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 MOVE = """update positions p set position = u.new, updated_at = now(),
         duplicates = p.duplicates + case when u.partition = $6 then $7 else 0 end,
         gaps = p.gaps + case when u.partition = $6 then $8 else 0 end
@@ -53,20 +52,25 @@ class Follower:
     positions: dict[int, int] = field(default_factory=dict)  # seen: handled, or of no interest
     stored: dict[int, int] = field(default_factory=dict)  # as the database has them
     parked: set[UUID] = field(default_factory=set)
+    epoch: int = 0
     duplicates: int = 0  # envelopes that came again, since the last commit
     gaps: int = 0  # reads of the log because an envelope was missing
 
     def __post_init__(self) -> None:
         self._turn = asyncio.Lock()
         self._failures = 0
+        self.epoch = 0
 
     async def __call__(self, envelopes: Sequence[Envelope]) -> None:
         """Handle what the bus delivered; an empty batch is a wake-up to look into the log."""
         async with self._turn:
             try:
-                if not self.positions:
+                if not self.positions or any(envelope.epoch > self.epoch for envelope in envelopes):
                     await self._load()
-                await self._take(envelopes)
+                known = [envelope for envelope in envelopes if envelope.epoch >= self.epoch]
+                self.duplicates += len(envelopes) - len(known)
+                if known or not envelopes:  # what was sent before the database was rewound never happened
+                    await self._take(known)
             except Fenced:
                 self.positions.clear()
                 raise
@@ -79,14 +83,22 @@ class Follower:
         if not envelopes:
             await self._read_gap(range(self.partitions), await self._head())
             return
+        envelopes = await self._of_this_epoch(envelopes)
+        reached = dict(self.positions)
         behind: dict[int, int] = {}
         for envelope in envelopes:
-            first = behind.get(envelope.partition, 0)
-            if not first and envelope.previous > self.positions[envelope.partition]:
+            if envelope.previous > reached[envelope.partition]:
                 behind[envelope.partition] = envelope.previous
+            reached[envelope.partition] = max(reached[envelope.partition], envelope.last)
         if behind:
             await self._read_gap(list(behind), max(behind.values()))
         await self._apply(envelopes)
+
+    async def _of_this_epoch(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        """Those of the database as it is. Positions of another one, or of before it was rewound, mean nothing here."""
+        if any(envelope.epoch != self.epoch for envelope in envelopes):
+            await self._load()
+        return [envelope for envelope in envelopes if envelope.epoch == self.epoch]
 
     async def _apply(self, envelopes: Sequence[Envelope]) -> None:
         """The new events of the envelopes, in one transaction; none when nothing in them is of interest."""
@@ -97,7 +109,7 @@ class Follower:
             if envelope.last <= mine:
                 self.duplicates += bool(envelope.events)
                 continue
-            fresh += [e for e in envelope.events if e.position > mine and self._wanted(e)]
+            fresh += [e for e in envelope.events if e.position > mine and e.topic in self.topics]
             moved[envelope.partition] = envelope.last
         await self._commit(moved, fresh)
 
@@ -109,32 +121,34 @@ class Follower:
                 rows = await self.store.read(connection, self.log, after, upto, CHUNK, wanted)
             reached = rows[-1]["position"] if len(rows) == CHUNK else upto
             events = [wired(row) for row in rows]
-            fresh = [e for e in events if self._wanted(e) and e.position > self.positions[self._partition(e)]]
+            fresh = [e for e in events if e.topic in self.topics and e.position > self.positions[self._partition(e)]]
             self.gaps += 1
             await self._commit({p: max(reached, self.positions[p]) for p in partitions}, fresh)
 
     async def _commit(self, moved: dict[int, int], events: Sequence[WireEvent]) -> None:
-        """One transaction: the effect and the positions."""
+        """One transaction: the effect and the positions. What waits behind a parked event moves the position only."""
         if events:
-            for _ in range(CONFLICTS):
-                try:
-                    async with self.store.transaction() as connection:
-                        await self._move(connection, moved)
-                        await self.handle(connection, [self._recorded(event) for event in events])
-                    break
-                except Conflict:
-                    continue
-                except (*AWAY, Fenced):
-                    raise
-                except Exception as fault:
-                    await self._troubled(moved, events, fault)
-                    break
-            else:
-                raise Conflict(f"{self.name}: {CONFLICTS} conflicts in a row")
-            self._failures = 0
+            await self._handle(moved, [event for event in events if event.stream not in self.parked])
+            self._failures = self.duplicates = self.gaps = 0
             self.stored = {**self.positions, **moved}
             self.after()
         self.positions.update(moved)
+
+    async def _handle(self, moved: dict[int, int], events: Sequence[WireEvent]) -> None:
+        for _ in range(CONFLICTS):
+            try:
+                async with self.store.transaction() as connection:
+                    await self._move(connection, moved)
+                    if events:
+                        await self.handle(connection, [self._recorded(event) for event in events])
+                return
+            except Conflict:
+                continue
+            except (*AWAY, Fenced):
+                raise
+            except Exception as fault:
+                return await self._troubled(moved, events, fault)
+        raise Conflict(f"{self.name}: {CONFLICTS} conflicts in a row")
 
     async def _troubled(self, moved: dict[int, int], events: Sequence[WireEvent], fault: Exception) -> None:
         """A batch that cannot be handled: again in place, then one stream at a time, parking the poisonous ones."""
@@ -147,14 +161,16 @@ class Follower:
             streams[event.stream].append(event)
         async with self.store.transaction() as connection:
             await self._move(connection, moved)
-            for stream, history in streams.items():
-                await self._one(connection, stream, history)
+            parked = {stream for stream, part in streams.items() if not await self._one(connection, stream, part)}
+        self.parked |= parked
 
-    async def _one(self, connection: Connection, stream: UUID, events: Sequence[WireEvent]) -> None:
+    async def _one(self, connection: Connection, stream: UUID, events: Sequence[WireEvent]) -> bool:
+        """Whether the events of one stream could be handled; if not, the stream is parked."""
         try:
             async with connection.transaction():
                 await self.handle(connection, [self._recorded(event) for event in events])
-        except AWAY:
+            return True
+        except (*AWAY, Conflict, asyncpg.TransactionRollbackError):
             raise
         except Exception as fault:
             reason = fault.code.slug if isinstance(fault, Refused) else repr(fault)[:2000]
@@ -163,8 +179,8 @@ class Follower:
                 "on conflict do nothing",
                 self.name, self.log, stream, events[0].position, reason,
             )  # fmt: skip
-            self.parked.add(stream)
             log_.error("stream parked", consumer=self.name, stream=str(stream), reason=reason)
+            return False
 
     async def _move(self, connection: Connection, moved: dict[int, int]) -> None:
         """Store the positions, fenced: whoever finds another one there has lost the partition."""
@@ -172,13 +188,19 @@ class Follower:
         changed = sorted(n for n, position in target.items() if position != self.stored[n])
         if not changed:
             return
-        (duplicates, self.duplicates), (gaps, self.gaps) = (self.duplicates, 0), (self.gaps, 0)
         done = await connection.fetch(
             MOVE, self.name, self.log, changed, [self.stored[n] for n in changed], [target[n] for n in changed],
-            changed[0], duplicates, gaps,
+            changed[0], self.duplicates, self.gaps,
         )  # fmt: skip
-        if len(done) < len(changed):
+        if len(done) < len(changed) or (self.parked and await self._parked(connection) != self.parked):
             raise Fenced(self.name)
+
+    async def _parked(self, connection: Connection) -> set[UUID]:
+        """The streams that wait; somebody may have freed some (see `infra.parking`)."""
+        rows = await connection.fetch(
+            "select stream_id from parked where consumer = $1 and log = $2", self.name, self.log
+        )
+        return {row["stream_id"] for row in rows}
 
     async def _load(self) -> None:
         """Fetch the positions, making the rows at the first start."""
@@ -193,15 +215,12 @@ class Follower:
         )
         self.stored = {row["partition"]: row["position"] for row in rows}
         self.positions = dict(self.stored)
-        rows = await pool.fetch("select stream_id from parked where consumer = $1 and log = $2", self.name, self.log)
-        self.parked = {row["stream_id"] for row in rows}
+        self.parked = await self._parked(pool)
+        self.epoch = await pool.fetchval("select epoch from installation")
 
     async def _head(self) -> int:
         found = await self.store.pool.fetchval("select position from log_heads where log = $1", f"log_{self.log}")
         return int(found or 0)
-
-    def _wanted(self, event: WireEvent) -> bool:
-        return event.topic in self.topics and event.stream not in self.parked
 
     def _partition(self, event: WireEvent) -> int:
         return partition(event.stream, self.partitions)

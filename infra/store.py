@@ -1,6 +1,7 @@
 """The log in PostgreSQL: append with expected versions, load streams, read in order. Nothing here knows a job."""
 
 import os
+import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -28,8 +29,21 @@ SELECT = """select position, stream_id, version, topic, schema_version, data, ev
     vo, recorded_at from {log}"""
 
 
+UNMARKED = ~((0xF << 76) | (0x3 << 62))
+MARKED = (4 << 76) | (0b10 << 62)  # version 4, made twice as fast as by uuid4
+getrandbits = random.SystemRandom().getrandbits
+
+
+# The database, not the work, is in trouble: try the same again when it is better.
+AWAY = (
+    OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError, asyncpg.DiskFullError, asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)  # fmt: skip
+
+
 class Conflict(Exception):
-    """Somebody appended to one of the streams first: reload and decide again."""
+    """Somebody appended to one of the streams first, or a deadlock was broken: reload and decide again."""
 
 
 def table(log: str) -> str:
@@ -43,7 +57,7 @@ def record(event: Event, stream: UUID, version: int, origin: Origin) -> Recorded
     """An event about to be appended; its position is drawn by the database."""
     correlation = origin.correlation
     return Recorded(
-        0, stream, version, event, UUID(bytes=os.urandom(16), version=4), origin.cause, correlation,
+        0, stream, version, event, UUID(int=getrandbits(128) & UNMARKED | MARKED), origin.cause, correlation,
         origin.actor, origin.vo, origin.at,
     )  # fmt: skip
 
@@ -63,9 +77,16 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A unit of work: everything in it commits together or not at all."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            yield connection
+        """A unit of work: everything in it commits together or not at all.
+
+        Raises:
+            Conflict: the database gave up on it, in favour of another one.
+        """
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                yield connection
+        except asyncpg.TransactionRollbackError as fault:
+            raise Conflict(str(fault)) from fault
 
     async def append(
         self, connection: Connection, log: str, events: Sequence[Recorded[Event]], tokens: Sequence[str | None] = ()
@@ -77,8 +98,9 @@ class Store:
         """
         if not events:
             return
-        await self.prepare(connection, [e.event for e in events], create=True)
-        encode = self.codec.encode
+        made = await self.prepare(connection, [e.event for e in events], create=True)
+        texts = [self.codec.encode(e.event) for e in events]
+        self.codec.forget(made)  # until they are committed nobody else may seal with them
         try:
             await connection.execute(
                 APPEND.format(log=table(log)),
@@ -86,7 +108,7 @@ class Store:
                 [e.version for e in events],
                 [e.event.TOPIC for e in events],
                 [e.event.SCHEMA for e in events],
-                [encode(e.event) for e in events],
+                texts,
                 [e.id for e in events],
                 [e.cause for e in events],
                 [e.correlation for e in events],
@@ -145,20 +167,34 @@ class Store:
         event = self.codec.decode(topic, schema, data)
         return Recorded(position, stream, version, event, id_, cause, correlation, actor, vo, at)
 
-    async def prepare(self, connection: Connection, events: Iterable[Event], *, create: bool = False) -> None:
-        """Fetch the keys that sealed fields of these events need; make them for new subjects when `create`."""
+    async def prepare(self, connection: Connection, events: Iterable[Event], *, create: bool = False) -> set[str]:
+        """Fetch the keys that sealed fields of these events need; make them for new subjects when `create`.
+
+        The subjects whose keys were made: they exist only if the transaction commits.
+        """
         missing = sorted(self.codec.subjects(events))
         if not missing:
-            return
+            return set()
+        made: list[asyncpg.Record] = []
         if create:
-            await connection.execute(
-                "insert into subject_keys select * from unnest($1::text[], $2::bytea[]) on conflict do nothing",
+            made = await connection.fetch(
+                "insert into subject_keys select * from unnest($1::text[], $2::bytea[]) on conflict do nothing "
+                "returning subject",
                 missing,
                 [os.urandom(32) for _ in missing],
             )
         rows = await connection.fetch("select subject, key from subject_keys where subject = any($1::text[])", missing)
-        found = {row["subject"]: row["key"] for row in rows}
-        self.codec.keys.update({subject: found.get(subject) for subject in missing})
+        self.codec.keys.update({row["subject"]: row["key"] for row in rows})
+        return {row["subject"] for row in made}
+
+    async def forget(self, subject: str) -> bool:
+        """Forget a person: what is sealed for them can never be opened again, and the log keeps its bytes.
+
+        Whether there was a key. Other processes keep theirs in memory until they start anew; views keep what they
+        show until they are rebuilt.
+        """
+        self.codec.forget([subject])
+        return await self.pool.fetchval("delete from subject_keys where subject = $1 returning true", subject) or False
 
     async def history(self, log: str, stream: UUID, upto: datetime | None = None) -> list[Recorded[Event]]:
         """One stream, opened for reading by people; `upto` cuts it at a moment."""

@@ -21,6 +21,11 @@ def message(body: bytes, headers: dict[str, Any] | None = None) -> Message:
     return Message(body, headers=headers, content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
 
 
+def passing(body: bytes) -> Message:
+    """A message that may be lost with the broker: the log has it, and the next one shows the gap."""
+    return Message(body, content_type="application/json", delivery_mode=DeliveryMode.NOT_PERSISTENT)
+
+
 def retried(request: Request, attempts: int, first_at: datetime) -> Message:
     """A command that is tried again, alone."""
     return message(encode(Requests([request])), {ATTEMPTS: attempts, FIRST_AT: first_at.isoformat()})

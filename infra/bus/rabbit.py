@@ -14,7 +14,7 @@ from aio_pika.message import IncomingMessage, Message
 from domain.errors import Code, Refused
 from infra.bus import services, topology
 from infra.bus.caller import Caller
-from infra.bus.deliveries import arrival, message, retried, task
+from infra.bus.deliveries import arrival, message, passing, retried, task
 from infra.bus.gather import Gather, Held, Runner
 from infra.bus.inbox import Programs
 from infra.bus.interface import (
@@ -47,8 +47,8 @@ class RabbitBus:
     ) -> None:  # fmt: skip
         self.url, self.on_dead, self.programs = url, on_dead, programs or Programs()
         self.tuning = tuning or Tuning()
-        self._out = Link(url, f"{name} publishing", self.tuning.patience)
-        self._in = Link(url, f"{name} consuming", self.tuning.patience)  # its own: the broker throttles publishers
+        self._out = Link(url, f"{name} publishing", self.tuning.patience, self.tuning.reconnect)
+        self._in = Link(url, f"{name} consuming", self.tuning.patience, self.tuning.reconnect)  # its own: the broker throttles publishers
         self._publisher = Publisher(self._out, self._declare)
         self._caller = Caller(self._out, self._declare)
         self._answers = Publisher(self._out, _nothing, confirms=False)
@@ -61,14 +61,14 @@ class RabbitBus:
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         messages = [
-            (f"{part.log}.{part.partition}", message(body))
+            (f"{part.log}.{part.partition}", passing(body))
             for envelope in envelopes
             for part, body in fitting(envelope)
         ]
         await self._publisher.publish(topology.ENVELOPES, messages, self.tuning.patience, mandatory=False)
 
     async def announce(self, events: Sequence[WireEvent]) -> None:
-        messages = [(key, message(body)) for key, body in announced(events)]
+        messages = [(key, passing(body)) for key, body in announced(events)]
         await self._publisher.publish(topology.EVENTS, messages, self.tuning.patience, mandatory=False)
 
     async def send(self, requests: Sequence[Request]) -> None:

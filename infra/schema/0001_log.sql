@@ -3,7 +3,8 @@
 create table installation (
     one        boolean primary key default true check (one),
     id         uuid not null default gen_random_uuid(),
-    epoch      bigint not null default 1,     -- rises when the database was rewound: positions before it mean nothing
+    -- The moment (ms since 1970) from which positions count: another one after the database was rewound or made anew.
+    epoch      bigint not null default (extract(epoch from clock_timestamp()) * 1000)::bigint,
     partitions int not null default 16,
     created_at timestamptz not null default now()
 );
