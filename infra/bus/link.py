@@ -26,28 +26,46 @@ Prepare = Callable[[AbstractChannel], Awaitable[Any]]
 
 
 class Link:
-    """One connection, opened when first needed and again after each loss."""
+    """One connection, opened when first needed and again after each loss, at most every `pause` seconds."""
 
-    def __init__(self, url: str, name: str, patience: float) -> None:
+    def __init__(self, url: str, name: str, patience: float, pause: float) -> None:
         self.url = URL(url).update_query(heartbeat=HEARTBEAT, name=name)
-        self.patience = patience
+        self.name, self.patience, self.pause = name, patience, pause
         self._connection: AbstractConnection | None = None
         self._opening = asyncio.Lock()
+        self._not_before = 0.0
+        self._closing = False
 
     async def channel(self, confirms: bool = True) -> AbstractChannel:
         """A fresh channel; raises one of LOST."""
         async with self._opening:
-            if self._connection is None or self._connection.is_closed:
-                self._connection = await aio_pika.connect(self.url, timeout=self.patience)
-        channel = self._connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+            connection = self._connection or await self._connect()
+        channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
         await channel.initialize(self.patience)
         return channel
 
     async def close(self) -> None:
         """Close the connection, if it stands."""
+        self._closing = True
         async with self._opening:
-            if self._connection and not self._connection.is_closed:
+            if self._connection:
                 await self._connection.close()
+
+    async def _connect(self) -> AbstractConnection:
+        clock = asyncio.get_running_loop().time
+        if clock() < self._not_before or self._closing:
+            raise ConnectionError("the broker was away a moment ago")
+        self._not_before = clock() + self.pause
+        connection = await aio_pika.connect(self.url, timeout=self.patience)
+        connection.close_callbacks.add(self._lost)
+        _log.info("bus.connected", name=self.name)
+        self._connection = connection
+        return connection
+
+    def _lost(self, *reason: Any) -> None:
+        self._connection = None
+        if not self._closing:
+            _log.warning("bus.lost", name=self.name, reason=repr(reason[-1]))
 
 
 class Publisher:
@@ -78,7 +96,7 @@ class Publisher:
         try:
             channel = await uncancelled(self._open())
         except LOST as error:
-            _log.warning("bus.away", error=repr(error))
+            _log.debug("bus.away", error=repr(error))
             return False
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         results = await asyncio.gather(
@@ -140,7 +158,7 @@ async def keep_consuming(link: Link, prefetch: int, opened: Opened, ended: Calla
         try:
             await uncancelled(_session(link, prefetch, opened))
         except LOST as error:
-            _log.warning("bus.consuming_stopped", error=repr(error))
+            _log.debug("bus.consuming_stopped", error=repr(error))
         ended()
         await asyncio.sleep(pause)
 

@@ -48,7 +48,9 @@ class RabbitBus:
         self.url, self.on_dead, self.programs = url, on_dead, programs or Programs()
         self.tuning = tuning or Tuning()
         self._out = Link(url, f"{name} publishing", self.tuning.patience, self.tuning.reconnect)
-        self._in = Link(url, f"{name} consuming", self.tuning.patience, self.tuning.reconnect)  # its own: the broker throttles publishers
+        self._in = Link(
+            url, f"{name} consuming", self.tuning.patience, self.tuning.reconnect
+        )  # its own: the broker throttles publishers
         self._publisher = Publisher(self._out, self._declare)
         self._caller = Caller(self._out, self._declare)
         self._answers = Publisher(self._out, _nothing, confirms=False)

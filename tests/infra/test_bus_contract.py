@@ -65,8 +65,8 @@ async def test_what_arrives_while_a_consumer_works_comes_as_one_batch(bus: Bus) 
     await bus.subscribe("view", "job", 4, listener)
     await bus.publish([envelope(0, 0, 1)])
     await until(lambda: listener.calls)
-    for number in range(8):
-        await bus.publish([envelope(number % 4, 1, number + 2)])
+    for k in range(8):
+        await bus.publish([envelope(k % 4, 1, k + 2)])
     await until(lambda: listener.seen() == 9)
     assert len(listener.batches) <= 3
 
