@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import ssl
 import tarfile
 import threading
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class Stub:
         self.before: dict[str, list[Exception]] = {}
         self.after: dict[str, list[Exception]] = {}
         self.away = False
-        self.port = 0
+        self.scheme, self.port = "http", 0
 
     def __enter__(self) -> Self:
         handler = type("Handler", (_Handler,), {"gateway": self})
@@ -62,7 +63,14 @@ class Stub:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def encrypt(self, certificate: str) -> None:
+        """Speak TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.scheme = "https"
 
     def give(
         self, job: int, executable: str = "/bin/true", inputs: list[Json] | None = None, **description: Any
@@ -231,6 +239,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status.status, json.dumps(status.body).encode(), status.headers)
         with self.gateway.changed:
             self.gateway.changed.notify_all()
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ssl.SSLError:
+            pass  # the pilot does not trust us
 
     def do_GET(self) -> None:
         assert "Authorization" not in self.headers

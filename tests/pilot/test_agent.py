@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 from glob import glob
 from pathlib import Path
 
@@ -187,3 +188,29 @@ def test_nobody_wants_this_pilot_any_more(gateway: Stub, pilots: Pilots) -> None
     gateway.before["offer"] = [Status(409, {"code": "pilot-gone"})]
     assert pilots.run() == 0
     assert gateway.named("bye")[0]["reason"] == "stopped"
+
+
+def test_what_a_payload_leaves_behind_is_ended(gateway: Stub, pilots: Pilots, tmp_path: Path) -> None:
+    gateway.give(16, "run.sh", gateway.script(f"sleep 300 & echo $! > {tmp_path}/pid"))
+    pilots.run("--max-jobs", "1")
+    assert gateway.final(16)["kind"] == "done"
+    left = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    assert not left.exists() or left.read_text().split()[2] == "Z"
+
+
+def test_a_gateway_is_trusted_only_with_its_certificate(gateway: Stub, pilots: Pilots, tmp_path: Path) -> None:
+    certificate = tmp_path / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", certificate, "-out",
+         tmp_path / "ca.pem"], check=True, capture_output=True,
+    )  # fmt: skip
+    with certificate.open("a") as both:
+        both.write((tmp_path / "ca.pem").read_text())
+    gateway.encrypt(str(certificate))
+    pilots.url = gateway.url
+    assert pilots.run("--idle-exit", "0.5") == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in pilots.log.read_text()
+    gateway.give(17, "run.sh", gateway.script("echo private"))
+    assert pilots.run("--max-jobs", "1", "--ca-file", str(tmp_path / "ca.pem")) == 0
+    assert gateway.final(17)["kind"] == "done" and gateway.unpacked()["std.out"] == "private\n"

@@ -17,6 +17,15 @@ def test_a_lost_match_is_asked_for_again_and_run_once(gateway: Stub, pilots: Pil
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
+def test_an_attempt_that_was_given_twice_runs_once(gateway: Stub, pilots: Pilots, tmp_path: Path) -> None:
+    for _ in range(2):
+        gateway.give(1, "run.sh", gateway.script(f"echo run >> {tmp_path}/runs"))
+    assert pilots.run("--idle-exit", "1") == 0
+    assert gateway.waiting == []
+    assert (tmp_path / "runs").read_text() == "run\n"
+    assert gateway.kinds(1) == ["started", "completing", "done"]
+
+
 def test_every_offer_that_was_answered_is_followed_by_a_new_one(gateway: Stub, pilots: Pilots) -> None:
     assert pilots.run("--wait", "0.1", "--idle-exit", "1") == 0
     offers = [offer["offer"] for offer in gateway.named("offer")]
