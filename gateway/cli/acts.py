@@ -1,0 +1,89 @@
+"""What can be done to jobs: `job kill`, `reschedule`, `delete`, and fetching their `output`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from domain.errors import Code, Refused
+from gateway.cli.ids import Ids, Json, numbers, parts, report, told_each
+from gateway.cli.output import as_json, note, out, progress
+from gateway.cli.sandbox import download
+from gateway.cli.session import Session, connected
+from gateway.cli.text import clean
+
+ROUTE = "/api/v1/jobs"
+Reason = Annotated[str, typer.Option(help="kept in the history of each job")]
+
+
+def add(app: typer.Typer) -> None:
+    """The commands of this file."""
+    for command in (kill, reschedule, delete, output):
+        app.command()(command)
+
+
+def kill(ids: Ids, reason: Reason = "", json: Json = False) -> None:
+    """End jobs that have not ended. The ids of those that were killed come out.
+
+    \b
+    Example: spinor job kill 42 43 --reason "wrong calibration"
+             spinor job list --status Waiting --ids | spinor job kill -
+    """
+    _act("kill", ids, {"reason": reason}, json)
+
+
+def reschedule(ids: Ids, reason: Reason = "", json: Json = False) -> None:
+    """Run failed or killed jobs again, as new attempts.
+
+    \b
+    Example: spinor job list --status Failed --ids | spinor job reschedule -
+    """
+    _act("reschedule", ids, {"reason": reason}, json)
+
+
+def delete(ids: Ids, json: Json = False) -> None:
+    """Take jobs out of the lists; those that still live are killed. Their history stays.
+
+    \b
+    Example: spinor job delete 42
+    """
+    _act("delete", ids, {}, json)
+
+
+def _act(verb: str, ids: list[str], more: dict[str, Any], json: bool) -> None:
+    results: list[dict[str, Any]] = []
+    jobs = numbers(ids)
+    with connected() as session:
+        for part in parts(jobs):
+            results += session.post(f"{ROUTE}/{verb}", {"jobs": part} | more)["jobs"]
+    report(results, json)
+
+
+def output(
+    ids: Ids,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="where; each job gets a directory of its id there")] = Path(),
+    json: Json = False,
+) -> None:
+    """Download the output of jobs and unpack it into DIR/ID; the paths of the files come out.
+
+    \b
+    Example: spinor job output 42 --to results
+    """
+
+    def each(session: Session, job: int) -> None:
+        row = session.get(f"{ROUTE}/{job}")
+        if not row["output"]:
+            raise Refused(Code.NO_OUTPUT, job=job, status=row["status"])
+        with progress() as bar:
+            task = bar.add_task(f"output of job {job}", total=None)
+            got = download(session.http, row["output"], to / str(job),
+                           lambda done, total: bar.update(task, completed=done, total=total or None))  # fmt: skip
+        files = sorted(str(path) for path in got.files)
+        if json:
+            as_json({"job": job, "directory": str(to / str(job)), "files": files, "skipped": got.skipped})
+        for name in () if json else files:
+            out(clean(name))
+        for name in () if json else got.skipped:
+            note(f"{job}: {name} is neither a file nor a directory and was left out")
+
+    told_each(numbers(ids), each, json)

@@ -1,0 +1,88 @@
+"""`history`: the whole life of one thing, a sentence for each event, with who did it and because of what."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.ids import Ids, Json, numbers, told_each
+from gateway.cli.output import Column, json_lines, out, table
+from gateway.cli.session import Session, connected
+from gateway.cli.text import time_of
+
+COLUMNS = (
+    Column("at", "time"),
+    Column("actor", "who", rank=2),
+    Column("what"),
+    Column("because", rank=3),
+)
+AsOf = Annotated[
+    str, typer.Option("--as-of", metavar="TIME", help="only what was known then: 2026-11-21T09:30, or 09:30 of today")
+]
+
+
+def add(app: typer.Typer) -> None:
+    """The commands of this file."""
+    app.command("job")(of_job)
+    app.command("pilot")(of_pilot)
+
+
+def of_job(
+    ids: Ids,
+    as_of: AsOf = "",
+    pilot: Annotated[bool, typer.Option("--pilot", help="with what happened to its pilots")] = False,
+    json: Json = False,
+) -> None:
+    """Tell the history of jobs: time, actor, what happened, because of what. With --json: one event a line.
+
+    \b
+    Example: spinor history job 42
+             spinor history job 42 --as-of 2026-11-21T09:30
+    """
+    jobs, until = numbers(ids), moment_given(as_of)
+
+    def each(session: Session, job: int) -> None:
+        answer = session.get(f"/api/v1/jobs/{job}/history", include_pilot="true" if pilot else None)
+        if len(jobs) > 1 and not json:
+            out(f"job {job}", style="bold")
+        tell([{"job": job} | line for line in answer["lines"]], until, json)
+
+    told_each(jobs, each, json)
+
+
+def of_pilot(stamp: Annotated[str, typer.Argument(metavar="STAMP")], as_of: AsOf = "", json: Json = False) -> None:
+    """Tell the history of a pilot.
+
+    \b
+    Example: spinor history pilot 5f0c2d7a9b31e864
+    """
+    until = moment_given(as_of)
+    with connected() as session:
+        tell(session.get(f"/api/v1/pilots/{quote(stamp, safe='')}/history")["lines"], until, json)
+
+
+def tell(lines: Sequence[dict[str, Any]], until: datetime | None, json: bool) -> None:
+    """Print lines of a history, up to a moment."""
+    kept = [line for line in lines if until is None or (at := time_of(line["at"])) is None or at <= until]
+    if json:
+        json_lines(kept)
+    else:
+        table(kept, COLUMNS)
+
+
+def moment_given(text: str) -> datetime | None:
+    """The moment a user named; without a zone it is that of this machine.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    if not text:
+        return None
+    try:
+        if len(text) <= 8 and ":" in text:
+            text = f"{datetime.now().astimezone():%Y-%m-%d}T{text}"
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text[:40]!r} is no time, expected for example 2026-11-21T09:30") from None

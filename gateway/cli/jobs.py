@@ -1,0 +1,175 @@
+"""What there is to know of jobs: `job list`, `show`, `why`, `description`, `summary`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from domain import jdl
+from domain.description import JobDescription, spelled
+from gateway.cli.ids import Ids, Json, numbers, told_each
+from gateway.cli.output import Column, Row, as_json, facts, json_lines, out, table
+from gateway.cli.session import Session, connected
+from gateway.cli.text import ago, clean, moment, shown
+
+PAGE = 1000
+ROUTE = "/api/v1/jobs"
+COLUMNS = (
+    Column("job"),
+    Column("name", rank=1),
+    Column("status"),
+    Column("minor_status", "minor status", rank=4),
+    Column("site", rank=2),
+    Column("owner_name", "owner", rank=3),
+    Column("job_type", "type", rank=7),
+    Column("attempt", "try", rank=6),
+    Column("updated_at", "since", rank=5, show=ago),
+)
+FACTS = {
+    "job": "job", "name": "name", "status": "status", "minor_status": "minor status",
+    "application_status": "application", "owner_name": "owner", "owner_group": "group", "vo": "VO", "site": "site",
+    "ce": "computing element", "pilot": "pilot", "attempt": "attempt", "submitted_at": "submitted",
+    "started_at": "started", "ended_at": "ended", "exit_code": "exit code",
+}  # fmt: skip
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="how many at most")]
+Filter = Annotated[str, typer.Option(help="only these")]
+
+
+def add(app: typer.Typer) -> None:
+    """The commands of this file."""
+    app.command("list")(list_jobs)
+    for command in (show, why, description, summary):
+        app.command()(command)
+
+
+def list_jobs(
+    status: Filter = "",
+    owner: Annotated[str, typer.Option(help="only of this user; `me` is you")] = "",
+    group: Filter = "",
+    site: Filter = "",
+    name: Filter = "",
+    minor: Annotated[str, typer.Option(help="only of this minor status")] = "",
+    job_type: Annotated[str, typer.Option("--type", help="only of this type")] = "",
+    pilot: Annotated[str, typer.Option(help="only what this pilot had")] = "",
+    limit: Limit = 100,
+    ids: Annotated[bool, typer.Option("--ids", help="print nothing but ids")] = False,
+    json: Json = False,
+) -> None:
+    """List jobs, newest first. With --json: one object a line.
+
+    \b
+    Example: spinor job list --status Failed --owner me
+             spinor job list --status Waiting --ids -n 10000 | spinor job kill -
+    """
+    wanted = {"status": status, "owner": owner, "group": group, "site": site, "name": name, "minor": minor,
+              "job_type": job_type, "pilot": pilot}  # fmt: skip
+    with connected() as session:
+        rows = pages(session, limit, wanted)
+        if json:
+            json_lines(rows)
+        elif ids:
+            for row in rows:
+                out(str(row["job"]))
+        else:
+            table(list(rows), COLUMNS)
+
+
+def pages(session: Session, limit: int, wanted: Mapping[str, str] | None = None, after: int = 0) -> Iterator[Row]:
+    """Jobs, newest first, as many as there are up to `limit`; `after` begins below that number."""
+    while limit > 0:
+        answer = session.get(ROUTE, limit=min(limit, PAGE), after=after or None, **(wanted or {}))
+        yield from answer["jobs"]
+        limit -= len(answer["jobs"])
+        after = answer["next"]
+        if not after:
+            return
+
+
+def show(ids: Ids, json: Json = False) -> None:
+    """Show everything known of jobs.
+
+    \b
+    Example: spinor job show 42
+             spinor job show 42 43 44 --json
+    """
+
+    def each(session: Session, job: int) -> None:
+        row = session.get(f"{ROUTE}/{job}")
+        as_json(row) if json else facts(row, FACTS)
+
+    told_each(numbers(ids), each, json)
+
+
+def why(ids: Ids, json: Json = False) -> None:
+    """Say why jobs are where they are: what they wait for, why they failed, who must act.
+
+    \b
+    Example: spinor job why 42
+    """
+
+    def each(session: Session, job: int) -> None:
+        answer = session.get(f"{ROUTE}/{job}/why")
+        as_json(answer) if json else _explain(answer)
+
+    told_each(numbers(ids), each, json)
+
+
+def _explain(answer: dict[str, Any]) -> None:
+    """The sentence first, who must act and what to do next, then the figures."""
+    out(f"job {answer.pop('job')} is {answer.pop('status')} since {moment(str(answer.pop('since')))}", style="bold")
+    out(f"  why:  {answer.pop('detail')} ({answer.pop('code')})")
+    who, next_ = answer.pop("who"), answer.pop("next")
+    out(f"  who:  {who}")
+    if next_:
+        out(f"  next: {next_}")
+    reasons = answer.pop("reasons", None) or []
+    for name, value in answer.items():
+        if value not in (None, "", [], {}):
+            out(f"  {name.replace('_', ' ')}: {shown(value)}")
+    if reasons:
+        out("")
+        table(reasons, [Column(name) for name in reasons[0]])
+
+
+def description(
+    job: Annotated[str, typer.Argument(metavar="ID")],
+    as_jdl: Annotated[bool, typer.Option("--jdl", help="as JDL instead of JSON")] = False,
+    json: Json = False,
+) -> None:
+    """Print what was submitted, with placeholders filled in, in a form that can be submitted again.
+
+    \b
+    Example: spinor job description 42 > again.json
+    """
+    (number,) = _single(job)
+    with connected() as session:
+        answer = session.get(f"{ROUTE}/{number}/description")
+    if as_jdl and not json:
+        written = jdl.write(spelled(JobDescription.model_validate(answer)))
+        for line in written.splitlines():
+            out(clean(line))
+    else:
+        as_json(answer)
+
+
+def _single(job: str) -> Sequence[int]:
+    found = numbers([job])
+    if len(found) != 1:
+        raise typer.BadParameter("expected one job id")
+    return found
+
+
+def summary(
+    by: Annotated[str, typer.Option(help="some of status, owner, group, site, minor")] = "status", json: Json = False
+) -> None:
+    """Count jobs.
+
+    \b
+    Example: spinor job summary --by status,site
+    """
+    with connected() as session:
+        answer = session.get(f"{ROUTE}/summary", by=by)
+    if json:
+        as_json(answer)
+    else:
+        table(answer["counts"], [Column(name) for name in (*answer["by"], "count")])

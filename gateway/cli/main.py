@@ -1,0 +1,94 @@
+"""The commands of users: put together, and every refusal told in three lines instead of a traceback."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from domain.errors import Refused, Who
+from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, system, wait
+from gateway.cli.output import asked, note
+from gateway.cli.text import clean, to_json
+
+ACTORS = {Who.USER: "you", Who.SITE: "the site", Who.OPERATOR: "the operator", Who.NOBODY: "nobody, it will pass"}
+ABOUT = """Spinor, the event-sourced interware: submit jobs, follow them, ask why.
+
+The gateway and the token come from SPINOR_URL and SPINOR_TOKEN, else from the credentials that `spinor up` or
+`spinor login` keep. Job ids come as arguments, or from stdin with `-`; they go out one a line, so that commands can
+be joined:
+
+\b
+  spinor job list --status Failed --ids | spinor job reschedule -
+
+Every command that shows something has --json; it may stand anywhere.
+
+\b
+Exit codes: 0 done, 1 refused, 2 wrong usage, 3 some of many failed
+"""
+
+
+GROUPS = (
+    ("job", "Submit, watch, explain and end jobs.", (submit.add, jobs.add, wait.add, acts.add)),
+    ("history", "Everything that happened to one thing, and because of what.", (history.add,)),
+    ("pilot", "The pilots that run the jobs.", (pilots.add,)),
+    ("queue", "What waits for pilots.", (pilots.add_queues,)),
+    ("log", "The log of events, live.", (follow.add,)),
+    ("dead-letters", "What could not be handled.", (letters.add,)),
+)
+
+
+class Root(TyperGroup):
+    """The whole command line: takes --json anywhere, and turns refusals into their three lines."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments with --json at their end, where the command that is meant finds it."""
+        end = args.index("--") if "--" in args else len(args)
+        kept = [arg for arg in args[:end] if arg != "--json"]
+        asked.json = len(kept) < end
+        return super().parse_args(ctx, kept + ["--json"] * asked.json + args[end:])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what it raises as a refusal ends it."""
+        try:
+            return super().invoke(ctx)
+        except Refused as refusal:
+            fail(refusal)
+
+
+def application() -> typer.Typer:
+    """The command line with the commands of users; others may be added to it."""
+    fancy: Any = "rich" if sys.stdout.isatty() else None
+    app = typer.Typer(
+        cls=Root, name="spinor", help=ABOUT, no_args_is_help=True, rich_markup_mode=fancy,
+        pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+    )  # fmt: skip
+    for name, about, parts in GROUPS:
+        group = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=fancy)
+        for add in parts:
+            add(group)
+        app.add_typer(group, name=name)
+    system.add(app)
+    return app
+
+
+def fail(refusal: Refused) -> NoReturn:
+    """Say on stderr what happened, who must act and what to do next (with --json: one object), and exit with 1."""
+    if asked.json:
+        sys.stderr.write(to_json(told(refusal)) + "\n")
+    else:
+        note("error:", clean(refusal.what), style="bold red")
+        note("  who: ", ACTORS[refusal.code.value.who])
+        note("  next:", clean(refusal.next))
+    raise SystemExit(1)
+
+
+def told(refusal: Refused) -> Mapping[str, Any]:
+    """A refusal as fields."""
+    return refusal.parameters | {
+        "code": refusal.code.slug,
+        "detail": refusal.what,
+        "who": refusal.code.value.who.value,
+        "next": refusal.next,
+    }

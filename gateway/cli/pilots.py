@@ -1,0 +1,98 @@
+"""`pilot list`, `pilot show`, `queue list`: who runs jobs, and what waits for them."""
+
+import json as jsons
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.ids import Json
+from gateway.cli.output import Column, as_json, facts, json_lines, note, table
+from gateway.cli.session import connected
+from gateway.cli.text import ago, shown
+
+COLUMNS = (
+    Column("stamp"),
+    Column("status"),
+    Column("site", rank=1),
+    Column("ce", "computing element", rank=4),
+    Column("queue", rank=5),
+    Column("software", "version", rank=6),
+    Column("started_at", "started", rank=3, show=ago),
+    Column("updated_at", "changed", rank=2, show=ago),
+)
+FACTS = {name: name.replace("_", " ") for name in ("stamp", "status", "vo", "site", "ce", "queue", "reason")}
+Stamp = Annotated[str, typer.Argument(metavar="STAMP")]
+
+
+def add(app: typer.Typer) -> None:
+    """The commands on pilots."""
+    app.command("list")(list_pilots)
+    app.command("show")(show)
+
+
+def add_queues(app: typer.Typer) -> None:
+    """The commands on queues."""
+    app.command("list")(queues_list)
+
+
+def list_pilots(
+    status: Annotated[str, typer.Option(help="only these: Submitted, Running, Done, Aborted")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="how many at most")] = 100,
+    json: Json = False,
+) -> None:
+    """List pilots, newest first. With --json: one object a line.
+
+    \b
+    Example: spinor pilot list --status Running
+    """
+    with connected() as session:
+        rows = session.get("/api/v1/pilots", status=status, limit=limit)["pilots"]
+    if json:
+        json_lines(rows)
+    else:
+        table(rows, COLUMNS)
+
+
+def show(stamp: Stamp, json: Json = False) -> None:
+    """Show a pilot: where it is, on what machine, what it offered, its jobs.
+
+    \b
+    Example: spinor pilot show 5f0c2d7a9b31e864
+    """
+    with connected() as session:
+        answer = session.get(f"/api/v1/pilots/{quote(stamp, safe='')}")
+    if json:
+        as_json(answer)
+        return
+    lists = {name: value for name, value in answer.items() if isinstance(value, list) and value}
+    facts({name: value for name, value in answer.items() if name not in lists}, FACTS)
+    for name, rows in lists.items():
+        note(f"{name.replace('_', ' ')}:")
+        table(rows, [Column(each, rank=number) for number, each in enumerate(rows[0])])
+
+
+def queues_list(json: Json = False) -> None:
+    """List the task queues: jobs of one owner and group that need the same, and how many wait.
+
+    \b
+    Example: spinor queue list
+    """
+    with connected() as session:
+        rows = session.get("/api/v1/queues")["queues"]
+    if json:
+        json_lines(rows)
+        return
+    columns = [Column("queue", rank=4, show=lambda name: shown(name)[:12]), Column("waiting"), Column("priority"),
+               Column("owner_group", "group", rank=2), Column("requirements", "needs", rank=1, show=needs)]  # fmt: skip
+    table(rows, columns)
+
+
+def needs(given: Any) -> str:
+    """Requirements as `name=value`, in the order of their names."""
+    if isinstance(given, str):
+        try:
+            given = jsons.loads(given)
+        except ValueError:
+            return shown(given)
+    return " ".join(f"{name}={shown(value)}" for name, value in sorted((given or {}).items())) or "nothing special"

@@ -1,0 +1,165 @@
+"""The connection of one command to the gateway: where it is, as whom, and what to do when it does not answer."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from platformdirs import user_data_path
+
+from domain.errors import Code, Refused
+
+PAUSES = (0.2, 0.6, 1.2)  # seconds before each further try
+AGAIN = frozenset({502, 503, 504})
+PATIENCE = httpx.Timeout(90, connect=5)
+FRAME = frozenset({"type", "title", "status", "code", "detail", "who", "next", "state"})
+
+
+def data_directory() -> Path:
+    """Where `spinor up` keeps its data, and with them the credentials for the commands."""
+    given = os.environ.get("SPINOR_DATA")
+    return Path(given) if given else user_data_path("spinor")
+
+
+def credentials_file() -> Path:
+    """Where the URL and the token are kept."""
+    return data_directory() / "credentials.json"
+
+
+def credentials() -> tuple[str, str]:
+    """(URL, token): SPINOR_URL and SPINOR_TOKEN, else what `spinor up` or `spinor login` wrote.
+
+    A kept token only goes to the URL it was kept with.
+
+    Raises:
+        Refused: NO_INSTALLATION, nothing says where the gateway is.
+    """
+    url, token = os.environ.get("SPINOR_URL", "").rstrip("/"), os.environ.get("SPINOR_TOKEN", "")
+    kept = _kept()
+    kept_url = str(kept.get("url", "")).rstrip("/")
+    if not url and not kept_url:
+        raise Refused(Code.NO_INSTALLATION, path=str(credentials_file()))
+    if not token and url in ("", kept_url):
+        token = str(kept.get("token", ""))
+    return url or kept_url, token
+
+
+def _kept() -> Mapping[str, Any]:
+    try:
+        found = json.loads(credentials_file().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Session:
+    """Requests to one gateway. Every request may be sent again: those that change something carry a key."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            self.http = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE, trust_env=not _here(url))
+        except (httpx.InvalidURL, ValueError, UnicodeError) as error:
+            raise Refused(Code.GATEWAY_AWAY, url=url, problem=str(error)) from None
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON at a path; parameters that are None or empty are left out."""
+        return self.answer("GET", path, params={k: v for k, v in parameters.items() if v not in (None, "", [])}).json()
+
+    def post(self, path: str, body: Any, **parameters: Any) -> Any:
+        """The JSON that answers a change. All tries carry the same key, so that it happens once."""
+        keyed = {"Idempotency-Key": str(uuid4())}
+        found = self.answer("POST", path, json=body, headers=keyed, params=parameters)
+        return found.json() if found.content else {}
+
+    def answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer to a request, which is tried again while the gateway is away or asks for it.
+
+        Raises:
+            Refused: what the gateway says, or GATEWAY_AWAY.
+        """
+        for pause in (*PAUSES, None):
+            try:
+                response = self.http.request(method, path, **request)
+            except (httpx.TransportError, httpx.InvalidURL) as error:
+                if pause is None or not isinstance(error, httpx.TransportError) or _hopeless(error):
+                    raise self.away(error) from None
+            else:
+                if pause is None or response.status_code not in AGAIN:
+                    break
+            time.sleep(pause)
+        if not response.is_success and not response.is_redirect:
+            raise refusal(response)
+        return response
+
+    def lines(
+        self, path: str, headers: Mapping[str, str], silence: float, end_when_quiet: bool = False, **parameters: Any
+    ) -> Iterator[str]:
+        """The lines of an answer that does not end, as they come, until nothing came for `silence` seconds.
+
+        Raises:
+            Refused: what the gateway says; GATEWAY_AWAY, also after the silence unless that is what ends it.
+        """
+        patient = httpx.Timeout(silence, connect=5)
+        try:
+            with self.http.stream("GET", path, params=parameters, headers=headers, timeout=patient) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response)
+                yield from response.iter_lines()
+        except httpx.TransportError as error:
+            if not (end_when_quiet and isinstance(error, httpx.ReadTimeout)):
+                raise self.away(error) from None
+
+    def away(self, error: Exception) -> Refused:
+        """The refusal for a gateway that cannot be reached."""
+        problem = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+        return Refused(Code.GATEWAY_AWAY, url=self.url, problem=problem)
+
+
+@contextmanager
+def connected() -> Iterator[Session]:
+    """A session with the credentials in force."""
+    session = Session(*credentials())
+    with session.http:
+        try:
+            yield session
+        except httpx.TransportError as error:  # of a caller that uses `http` itself
+            raise session.away(error) from None
+
+
+def refusal(response: httpx.Response) -> Refused:
+    """What an answer that is no success says; an answer of something else than a gateway is told as that."""
+    try:
+        body = response.json()
+        code = Code.of(body["code"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        problem = f"HTTP status {response.status_code}, and it does not speak like a gateway"
+        return Refused(Code.GATEWAY_AWAY, url=str(response.url.copy_with(raw_path=b"/")), problem=problem)
+    parameters = {name: value for name, value in body.items() if name not in FRAME and isinstance(name, str)}
+    if "state" in body:  # `status` belongs to HTTP there
+        parameters["status"] = body["state"]
+    if code is Code.BROKEN and body["code"] != Code.BROKEN.slug:  # a newer release
+        return Refused(Code.EXTENSION, problem=body.get("detail", body["code"]), next=body.get("next", "spinor status"))
+    return Refused(code, **parameters)
+
+
+def _hopeless(error: Exception) -> bool:
+    return isinstance(error, httpx.UnsupportedProtocol | httpx.ProxyError)
+
+
+def _here(url: str) -> bool:
+    """Whether the gateway is on this machine: then a proxy would only be in the way."""
+    host = httpx.URL(url).host
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,171 @@
+"""`job submit` and `job plan`: descriptions become jobs, and everything that is wrong with them is told at once."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from domain.errors import Code, Refused
+from domain.limits import Rejected
+from domain.submission import Item
+from domain.submission import read as understood
+from gateway.cli import sources
+from gateway.cli.follow import follow_jobs, head
+from gateway.cli.ids import SOME_FAILED, Json
+from gateway.cli.output import Column, as_json, asked, note, out, table
+from gateway.cli.session import Session, connected
+from gateway.cli.sources import Described, Problem, Wrong, located
+from gateway.cli.upload import local_files, uploaded
+from gateway.cli.wait import outcome, wait_for
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE", help="JDL, JSON or YAML; - reads stdin")]
+Partial = Annotated[bool, typer.Option("--partial", help="submit what is right, even when other jobs are wrong")]
+COLUMNS = (Column("file"), Column("job"), Column("field"), Column("problem"))
+
+
+def add(app: typer.Typer) -> None:
+    """The commands of this file."""
+    app.command("submit")(submit)
+    app.command("plan")(plan)
+
+
+def submit(
+    files: Files,
+    wait: Annotated[bool, typer.Option("--wait", help="until every job has ended")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="print what happens until every job has ended")] = False,
+    partial: Partial = False,
+    json: Json = False,
+) -> None:
+    """Submit jobs; their ids come out, one a line.
+
+    Files that an InputSandbox names (beside the description, or here) are uploaded. A description with Parameters
+    stays one submission. When anything is wrong, nothing is submitted, unless --partial is given.
+
+    \b
+    Example: spinor job submit production.jdl --wait
+             spinor job submit - < one.json | spinor job wait -
+    """
+    with connected() as session:
+        found, problems = _read(files)
+        if problems and not (partial and found):
+            reject(problems)
+        try:
+            found = uploaded(session, found, quiet=json)
+        except Wrong as wrong:
+            reject(problems + wrong.problems)
+        since = head(session) if follow else 0
+        answer = _posted(session, found, partial, problems)
+        jobs = [each["job"] for each in answer["jobs"] if "job" in each and "error" not in each]
+        problems += _problems(found, enumerate(answer["jobs"]))
+        _print(answer, jobs, problems, json)
+        if follow:
+            follow_jobs(session, jobs, since, json)
+        if wait or follow:
+            outcome(wait_for(session, jobs), json=False)
+        if problems:
+            raise typer.Exit(SOME_FAILED)
+
+
+def plan(files: Files, json: Json = False) -> None:
+    """Check descriptions without submitting them: what would become of them, or what is wrong.
+
+    The gateway may still refuse what only it can know: the limits of the VO, and sandboxes that are not yours.
+
+    \b
+    Example: spinor job plan production.jdl
+    """
+    found, problems = _read(files)
+    rows = []
+    for described in found:
+        try:
+            paths = local_files(described)
+        except Wrong as wrong:
+            problems += wrong.problems
+            continue
+        jobs = understood(described.attributes).jobs
+        problems += _refused(described, jobs)
+        good = [job for job in jobs if isinstance(job, Item)]
+        name = "" if not good else good[0].name if len(good) == 1 else f"{good[0].name} … {good[-1].name}"
+        rows.append({"file": described.file, "jobs": len(good), "name": name, "upload": [path.name for path in paths]})
+    if problems:
+        reject(problems)
+    if json:
+        as_json(rows)
+    else:
+        table(rows, [Column(name) for name in ("file", "jobs", "name", "upload")])
+
+
+def reject(problems: Sequence[Problem]) -> None:
+    """Show what is wrong as a table, and end.
+
+    Raises:
+        Refused: DESCRIPTION with the problems, which --json shows.
+    """
+    _show(problems)
+    first = problems[0]
+    raise Refused(
+        Code.DESCRIPTIONS, count=len(problems), files=" ".join(dict.fromkeys(each.file for each in problems)),
+        errors=[each._asdict() for each in problems], field=first.field, problem=first.problem,
+    )  # fmt: skip
+
+
+def _read(files: Sequence[str]) -> tuple[list[Described], list[Problem]]:
+    found: list[Described] = []
+    problems: list[Problem] = []
+    for file in dict.fromkeys(files):
+        try:
+            found += sources.read(file)
+        except Wrong as wrong:
+            problems += wrong.problems
+    return found, problems
+
+
+def _posted(session: Session, found: list[Described], partial: bool, problems: list[Problem]) -> dict[str, Any]:
+    try:
+        body = {"jobs": [each.attributes for each in found]}
+        answer: dict[str, Any] = session.post("/api/v1/jobs", body, partial=partial)
+        return answer
+    except Refused as refused:
+        rejected = refused.parameters.get("jobs")
+        if not isinstance(rejected, list):
+            raise
+        reject(problems + _problems(found, ((each["index"], each) for each in rejected)))
+        raise
+
+
+def _problems(found: list[Described], answers: Any) -> list[Problem]:
+    """The errors of an answer, at the places where the user finds them: (index, {"errors" or "error"})."""
+    problems = []
+    for index, answer in answers:
+        single = [answer["error"]] if "error" in answer else []
+        for error in answer.get("errors") or single:
+            problem = error.get("problem") or error.get("detail") or error.get("code")
+            problems.append(Problem(*located(found, index), error.get("field", ""), problem))
+    return problems
+
+
+def _refused(described: Described, jobs: Sequence[Item | Rejected]) -> list[Problem]:
+    return [
+        Problem(described.file, described.first + number, str(each.parameters.get("field", "")),
+                str(each.parameters.get("problem", each.what)))
+        for number, job in enumerate(jobs) if isinstance(job, Rejected) for each in job.refusals
+    ]  # fmt: skip
+
+
+def _show(problems: Sequence[Problem]) -> None:
+    if not asked.json:
+        table([each._asdict() for each in problems], COLUMNS, sys.stderr)
+
+
+def _print(answer: Mapping[str, Any], jobs: Sequence[int], problems: Sequence[Problem], json: bool) -> None:
+    if json:
+        as_json(answer)
+        return
+    for job in jobs:
+        out(str(job))
+    if problems:
+        _show(problems)
+    many = f"{len(jobs)} jobs" if len(jobs) != 1 else "1 job"
+    wrong = f", {len(problems)} problems" if problems else ""
+    note(f"{many} submitted{wrong} (submission {answer.get('submission')})")

@@ -1,0 +1,103 @@
+"""`status`, `whoami`, `login`: how the system is, and as whom the commands speak to it."""
+
+import json as jsons
+import os
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.ids import Json
+from gateway.cli.output import Column, as_json, facts, out, table
+from gateway.cli.session import Session, connected, credentials_file
+from gateway.cli.text import ago
+
+CONSUMERS = (
+    Column("consumer"),
+    Column("waiting", "lag"),
+    Column("log", rank=1),
+    Column("position", rank=2),
+    Column("duplicates", rank=4),
+    Column("gaps", rank=3),
+    Column("at", "moved", rank=5, show=ago),
+)
+
+
+def add(app: typer.Typer) -> None:
+    """The commands of this file."""
+    for command in (status, whoami, login):
+        app.command()(command)
+
+
+def status(json: Json = False) -> None:
+    """Show how the system is: bus, database, consumers and their lag, timers, dead letters.
+
+    \b
+    Example: spinor status
+    """
+    with connected() as session:
+        answer = session.get("/api/v1/status")
+    if json:
+        as_json(answer)
+        return
+    bus, logs, consumers = answer.pop("bus", {}), answer.pop("logs", {}), answer.pop("consumers", [])
+    facts({"gateway": session.url, "bus": _bus(bus)} | answer)
+    out("")
+    table([{"log": name} | log for name, log in logs.items()],
+          [Column("log"), Column("position"), Column("at", "last event", show=ago)])  # fmt: skip
+    out("")
+    table(consumers, CONSUMERS)
+
+
+def _bus(bus: dict[str, Any]) -> str:
+    state = "up" if bus.get("up") else "DOWN"
+    detail = f" ({bus['detail']})" if bus.get("detail") else ""
+    return f"{bus.get('kind', '')} {state}{detail}, {bus.get('waiting') or 0} waiting"
+
+
+def whoami(json: Json = False) -> None:
+    """Show as whom the commands speak to which gateway.
+
+    \b
+    Example: spinor whoami
+    """
+    with connected() as session:
+        answer = {"gateway": session.url} | session.get("/api/v1/whoami")
+    if json:
+        as_json(answer)
+    else:
+        facts(answer)
+
+
+def login(
+    url: Annotated[str, typer.Option(prompt="URL of the gateway", envvar="SPINOR_URL", help="of the gateway")],
+    token: Annotated[
+        str, typer.Option(prompt="Token", hide_input=True, envvar="SPINOR_TOKEN", help="better asked for than given")
+    ],
+    json: Json = False,
+) -> None:
+    """Keep a URL and a token for the commands of this account, if the gateway accepts them.
+
+    On a laptop `spinor up` does this by itself.
+
+    \b
+    Example: spinor login --url https://spinor.example.org
+    """
+    session = Session(url.rstrip("/"), token)
+    with session.http:
+        answer = session.get("/api/v1/whoami")
+    _keep({"url": session.url, "token": token, "vo": answer.get("vo", ""), "name": answer.get("name", "")})
+    if json:
+        as_json(answer)
+    else:
+        facts({"gateway": session.url} | answer)
+
+
+def _keep(found: dict[str, str]) -> None:
+    """Only this account may read the file, from the moment it exists."""
+    path = credentials_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        jsons.dump(found, file)
+    fresh.replace(path)
