@@ -1,10 +1,11 @@
 """How the system is, what goes on in it, and what waits for an operator."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from sqlalchemy import select
 
@@ -15,10 +16,12 @@ from gateway.fields import Body, Page
 from gateway.ports import Outside, Row
 from gateway.rights import Operator, User, public
 from projections import pilot_queue
+from projections.activity import since
 from projections.pilots import pilots
 
 router = APIRouter(prefix="/api/v1", tags=["system"])
 MOST_LETTERS = 1000
+Minutes = Annotated[int, Query(ge=1, le=1440)]
 Json = dict[str, Any]
 
 
@@ -44,6 +47,13 @@ async def queues(who: User, outside: Outside) -> Json:
 def _queue(row: Row) -> Json:
     wanted = msgspec.json.decode(row["requirements"], type=Requirements)
     return dict(row) | {"requirements": msgspec.structs.asdict(wanted)}
+
+
+@router.get("/activity")
+async def activity(who: User, outside: Outside, minutes: Minutes = 60) -> Json:
+    """How many events of each topic the VO had, by the minute."""
+    begin = datetime.now(UTC) - timedelta(minutes=minutes)
+    return {"activity": await outside.read(since(who.vo, begin))}
 
 
 @router.get("/dead-letters")

@@ -71,15 +71,14 @@ async def _waiting(case: Case) -> Json:
         "pilots": seen.pilots,
         "fitting": len(seen.fitting),
         "last_offer": seen.last_offer,
-        "reasons": [reason._asdict() for reason in seen.reasons],
+        "reasons": [reason._asdict() | {"what": reason.what} for reason in seen.reasons],
     }
     if not seen.pilots:
         return _answer("no-pilot-seen", "no pilot offered anything in the last hour", "operator",
                        "spinor pilot list", **figures)  # fmt: skip
     if not seen.fitting:
         first = seen.reasons[0]
-        detail = (f"none of {seen.pilots} pilots has what the job asks for; {first.pilots} fail at {first.code}: "
-                  f"wanted {first.wanted}, offered {first.offered}")  # fmt: skip
+        detail = f"no pilot has what the job asks for; most often {first.what}"
         return _answer(first.code.value, detail, "user", f"spinor job show {case.job}", **figures)
     return await _in_line(case, seen.fitting, figures)
 

@@ -21,6 +21,12 @@ class Reason(NamedTuple):
     pilots: int
     of: int
 
+    @property
+    def what(self) -> str:
+        """The same as a sentence."""
+        offered = self.offered or "nothing"
+        return f"{self.pilots} of {self.of} pilots fail at {self.code}: wanted {self.wanted}, offered {offered}"
+
 
 class Seen(NamedTuple):
     """How a job and the pilots of the last hour go together."""
