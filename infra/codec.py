@@ -1,6 +1,7 @@
 """Between events and the text that is stored: topics, versions, upcasting, and what is sealed for a person."""
 
 import os
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from domain.messages import Command, Event
 
 SEAL = "sealed:"
 FORGOTTEN = "(forgotten)"
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # JSON may say it, no text column can keep it
 
 
 class Codec:
@@ -27,11 +29,11 @@ class Codec:
     def __init__(self, events: Iterable[type[Event]], commands: Iterable[type[Command]]) -> None:
         self.events = {event.TOPIC: event for event in events}
         self.commands = {command.TOPIC: command for command in commands}
-        self.keys: dict[str, bytes | None] = {}
+        self.keys: dict[str, bytes] = {}
         self._encode = msgspec.json.Encoder().encode
         self._readers = {topic: msgspec.json.Decoder(event) for topic, event in self.events.items()}
         self._orders = {topic: msgspec.json.Decoder(command) for topic, command in self.commands.items()}
-        self._sealed: dict[tuple[str, str], str] = {}
+        self._sealed: dict[tuple[str, bytes, str], str] = {}
 
     def encode(self, message: Event | Command) -> str:
         """The text that is stored; sealed fields encrypted (their subjects' keys must be in `keys`)."""
@@ -67,15 +69,22 @@ class Codec:
         """
         if topic not in self._orders:
             raise Refused(Code.TOPIC_UNKNOWN, topic=topic)
+        if NUL.search(data.encode() if isinstance(data, str) else bytes(data)):
+            raise Refused(Code.MALFORMED, problem=f"{topic}: a text holds the character NUL")
         try:
             return self._orders[topic].decode(data)
-        except msgspec.MsgspecError as fault:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
             raise Refused(Code.MALFORMED, problem=f"{topic}: {fault}") from fault
 
     def subjects(self, events: Iterable[Event]) -> set[str]:
         """The subjects whose keys are needed to encode or open these events and are not at hand."""
         wanted = {getattr(event, of) for event in events for of in getattr(event, "SEALED", {}).values()}
         return wanted - self.keys.keys()
+
+    def forget(self, subjects: Iterable[str]) -> None:
+        """Drop keys from memory: those that were forgotten, or are not committed yet."""
+        for subject in subjects:
+            self.keys.pop(subject, None)
 
     def unseal(self, event: Event) -> Event:
         """The event with its sealed fields in clear, or `(forgotten)` where the key is gone."""
@@ -94,14 +103,14 @@ class Codec:
         return msgspec.convert(body, event)
 
     def _seal(self, subject: str, clear: str) -> str:
-        if (subject, clear) not in self._sealed:
-            key = self.keys.get(subject)
+        key = self.keys[subject]
+        if (subject, key, clear) not in self._sealed:
             nonce = os.urandom(12)
-            text = nonce + AESGCM(key).encrypt(nonce, clear.encode(), subject.encode()) if key else b""
+            text = nonce + AESGCM(key).encrypt(nonce, clear.encode(), subject.encode())
             if len(self._sealed) > 10_000:
                 self._sealed.clear()
-            self._sealed[subject, clear] = SEAL + b64encode(text).decode()
-        return self._sealed[subject, clear]
+            self._sealed[subject, key, clear] = SEAL + b64encode(text).decode()
+        return self._sealed[subject, key, clear]
 
     def _open(self, subject: str, text: str) -> str:
         key = self.keys.get(subject)

@@ -1,22 +1,21 @@
 """The command side: what the bus brings is decided in one transaction per batch, each command once."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from domain.errors import Code, Refused
 from domain.messages import Command, Origin
 from infra.bus.messages import Outcome, Request, now
 from infra.decider import Ask, Decider, Verdict
-from infra.store import Conflict, Connection, Store
+from infra.store import AWAY, Conflict, Connection, Store
 
 CONFLICTS = 10
-AWAY = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
-REMEMBER = """insert into commands (id, ok, code, parameters, stream_id, version)
-    select * from unnest($1::uuid[], $2::boolean[], $3::text[], $4::text[], $5::uuid[], $6::int[])
+REMEMBER = """insert into commands (id, ok, code, parameters, stream_id, version, received)
+    select * from unnest($1::uuid[], $2::boolean[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::int[])
     on conflict (id) do nothing returning id"""
 RECALL = """update commands c set received = c.received + u.times from unnest($1::uuid[], $2::int[]) u (id, times)
     where c.id = u.id returning c.id, c.ok, c.code, c.parameters, c.stream_id, c.version, c.received"""
@@ -52,11 +51,18 @@ class Dispatcher:
                 return outcomes
             except Conflict:
                 if attempt > 2 and len(requests) > 1:  # one quarrelsome stream must not hold up its neighbours
-                    return [outcome for one in requests for outcome in await self._handle([one])]
+                    return [await self._alone(one) for one in requests]
         raise Refused(Code.BUSY)
 
+    async def _alone(self, request: Request) -> Outcome:
+        try:
+            return (await self._handle([request]))[0]
+        except Refused as refusal:
+            return _refused(request.id, refusal)
+
     async def _decide(self, connection: Connection, requests: Sequence[Request]) -> list[Outcome]:
-        known = await self._recall(connection, requests)
+        times = self._times(requests)
+        known = await self._recall(connection, times)
         answers: dict[UUID, Outcome] = dict(known)
         asks: list[tuple[Request, Ask]] = []
         for request in requests:
@@ -70,13 +76,17 @@ class Dispatcher:
         verdicts = await self.decider.decide(connection, [ask for _, ask in asks])
         for (request, _), verdict in zip(asks, verdicts, strict=True):
             answers[request.id] = _outcome(request.id, verdict)
-        await self._remember(connection, [answers[r.id] for r, ask in asks if ask.command.KEYED])
+        await self._remember(connection, [answers[r.id] for r, ask in asks if ask.command.KEYED], times)
         return [answers[request.id] for request in requests]
 
     def _ask(self, request: Request) -> Ask:
         if request.deadline and request.deadline < now():
             raise Refused(Code.DEADLINE, seconds=0)
         command = self.codec.command(request.topic, request.data)
+        try:
+            hash(command.stream)
+        except ValueError as fault:
+            raise Refused(Code.MALFORMED, problem=str(fault)) from fault
         origin = Origin(
             request.actor, request.vo, now(), request.cause or request.id, request.correlation or request.id,
             frozenset(request.rights), request.token,
@@ -86,21 +96,22 @@ class Dispatcher:
     def _kinds(self, requests: Sequence[Request]) -> set[type[Command]]:
         return {self.codec.commands[r.topic] for r in requests if r.topic in self.codec.commands}
 
-    async def _recall(self, connection: Connection, requests: Sequence[Request]) -> dict[UUID, Outcome]:
+    def _times(self, requests: Sequence[Request]) -> Counter[UUID]:
+        """How often each command that is remembered by its id is in this batch."""
+        kinds = ((request.id, self.codec.commands.get(request.topic)) for request in requests)
+        return Counter(id_ for id_, command in kinds if command is not None and command.KEYED)
+
+    async def _recall(self, connection: Connection, times: Counter[UUID]) -> dict[UUID, Outcome]:
         """The outcomes of commands that came before; each arrival is counted."""
-        times: dict[UUID, int] = {}
-        for request in requests:
-            command = self.codec.commands.get(request.topic)
-            if command is not None and command.KEYED:
-                times[request.id] = times.get(request.id, 0) + 1
         if not times:
             return {}
         rows = await connection.fetch(RECALL, list(times), list(times.values()))
         return {row["id"]: _recalled(row) for row in rows}
 
-    async def _remember(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    async def _remember(self, connection: Connection, outcomes: list[Outcome], times: Counter[UUID]) -> None:
         if not outcomes:
             return
+        outcomes.sort(key=lambda outcome: outcome.id)  # two batches with the same commands wait, and do not deadlock
         kept = await connection.fetch(
             REMEMBER,
             [o.id for o in outcomes],
@@ -109,6 +120,7 @@ class Dispatcher:
             [msgspec.json.encode(o.parameters).decode() if o.parameters else None for o in outcomes],
             [o.stream for o in outcomes],
             [o.version for o in outcomes],
+            [times[o.id] for o in outcomes],
         )
         if len(kept) < len(outcomes):
             raise Conflict("the same command is being decided elsewhere")

@@ -52,6 +52,8 @@ class Liveness:
                 await connection.execute(HEARD, streams, [batch[s][0] for s in streams], [batch[s][1] for s in streams])
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
             log_.warning("signs of life wait", reason=repr(fault))
-            self._heard = {**batch, **self._heard}
+            for stream, (seen, text) in self._heard.items():
+                batch[stream] = (seen, text or batch.get(stream, (seen, None))[1])
+            self._heard = batch
             await asyncio.sleep(PAUSE)
             self._some.set()

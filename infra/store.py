@@ -98,9 +98,9 @@ class Store:
         """
         if not events:
             return
-        made = await self.prepare(connection, [e.event for e in events], create=True)
+        fresh = await self.prepare(connection, [e.event for e in events], create=True)
         texts = [self.codec.encode(e.event) for e in events]
-        self.codec.forget(made)  # until they are committed nobody else may seal with them
+        self.codec.forget(fresh)  # until they are committed nobody else may seal with them
         try:
             await connection.execute(
                 APPEND.format(log=table(log)),
@@ -170,22 +170,23 @@ class Store:
     async def prepare(self, connection: Connection, events: Iterable[Event], *, create: bool = False) -> set[str]:
         """Fetch the keys that sealed fields of these events need; make them for new subjects when `create`.
 
-        The subjects whose keys were made: they exist only if the transaction commits.
+        The subjects whose keys may be of this very transaction, and would be lost with it.
         """
         missing = sorted(self.codec.subjects(events))
         if not missing:
             return set()
-        made: list[asyncpg.Record] = []
         if create:
-            made = await connection.fetch(
-                "insert into subject_keys select * from unnest($1::text[], $2::bytea[]) on conflict do nothing "
-                "returning subject",
+            await connection.execute(
+                "insert into subject_keys select * from unnest($1::text[], $2::bytea[]) on conflict do nothing",
                 missing,
                 [os.urandom(32) for _ in missing],
             )
-        rows = await connection.fetch("select subject, key from subject_keys where subject = any($1::text[])", missing)
-        self.codec.keys.update({row["subject"]: row["key"] for row in rows})
-        return {row["subject"] for row in made}
+        older = "xmin::text::bigint < (pg_current_xact_id()::text::bigint & 4294967295)" if create else "true"
+        rows = await connection.fetch(
+            f"select subject, key, {older} from subject_keys where subject = any($1::text[])", missing
+        )
+        self.codec.keys.update({subject: key for subject, key, _ in rows})
+        return {subject for subject, _, settled in rows if not settled}
 
     async def forget(self, subject: str) -> bool:
         """Forget a person: what is sealed for them can never be opened again, and the log keeps its bytes.

@@ -1,7 +1,7 @@
 """Commands for later: rows in PostgreSQL, found through an index on their due time, delivered through the bus."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from domain.errors import Refused
+from domain.errors import Code, Refused
 from domain.messages import Event, Later, Recorded
 from infra.bus.interface import Bus
 from infra.bus.messages import Request
@@ -32,6 +32,15 @@ DROP = """with gone as (delete from timers where (stream_id, name) in (select * 
     delete from liveness where stream_id = any($1::uuid[])"""
 PUT_OFF = """update timers t set due = l.seen + t.silence from liveness l
     where t.due <= now() and t.silence is not null and l.stream_id = t.stream_id and l.seen + t.silence > now()"""
+FIRED = """delete from timers t using unnest($1::uuid[], $2::text[], $3::timestamptz[]) u (s, n, d)
+    where t.stream_id = u.s and t.name = u.n and t.due = u.d"""
+LATER = """update timers t set due = now() + interval '1 minute'
+    from unnest($1::uuid[], $2::text[], $3::timestamptz[]) u (s, n, d)
+    where t.stream_id = u.s and t.name = u.n and t.due = u.d"""
+# Nobody decided: without its timer the state would have no end, so the timer stays, behind the others.
+UNDECIDED = frozenset(
+    code.slug for code in (Code.BROKEN, Code.BUSY, Code.DATABASE_AWAY, Code.DEADLINE, Code.TOPIC_UNKNOWN)
+)
 log_ = structlog.get_logger("spinor.timers")
 
 
@@ -84,14 +93,13 @@ class Timers:
             rows = await connection.fetch("select * from timers where due <= now() order by due limit $1", BATCH)
             if not rows:
                 return await connection.fetchval("select min(due) from timers")  # type: ignore[no-any-return]
-            await self.bus.request([_request(row) for row in rows], ANSWER)
-            await connection.execute(
-                "delete from timers t using unnest($1::uuid[], $2::text[], $3::timestamptz[]) u (s, n, d) "
-                "where t.stream_id = u.s and t.name = u.n and t.due = u.d",
-                [row["stream_id"] for row in rows],
-                [row["name"] for row in rows],
-                [row["due"] for row in rows],
-            )
+            outcomes = await self.bus.request([_request(row) for row in rows], ANSWER)
+            undecided = [row for row, o in zip(rows, outcomes, strict=True) if o.code in UNDECIDED]
+            if undecided:
+                log_.error("timers put off", count=len(undecided), first=undecided[0]["topic"])
+                await connection.execute(LATER, *_keys(undecided))
+            if decided := [row for row, o in zip(rows, outcomes, strict=True) if o.code not in UNDECIDED]:
+                await connection.execute(FIRED, *_keys(decided))
 
     async def _wait(self, due: datetime | None) -> None:
         pause = LOOK if due is None else min(LOOK, max(0.0, (due - datetime.now(due.tzinfo)).total_seconds()))
@@ -101,6 +109,10 @@ class Timers:
         except TimeoutError:
             pass
         self._woken.clear()
+
+
+def _keys(rows: Sequence[Any]) -> list[list[Any]]:
+    return [[row[name] for row in rows] for name in ("stream_id", "name", "due")]
 
 
 def _request(row: Any) -> Request:
