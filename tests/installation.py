@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
+import pytest
 from sqlalchemy import Select
 
 from domain.job import Job, SubmitJob
@@ -105,3 +106,18 @@ def request(command: Command, id_: UUID | None = None, actor: str = "user:ann", 
 def positions(events: Sequence[Any]) -> list[int]:
     """The positions of rows or events."""
     return [event["position"] if isinstance(event, asyncpg.Record) else event.position for event in events]
+
+
+@pytest.fixture(name="core")
+async def on_18(database: str) -> AsyncIterator[Installation]:
+    """The core on PostgreSQL 18. Tests import this fixture from here."""
+    async with installed(database) as installation:
+        yield installation
+
+
+@pytest.fixture(name="either", params=["18", "15"])
+async def on_either(request: pytest.FixtureRequest) -> AsyncIterator[Installation]:
+    """The core on each PostgreSQL that is promised."""
+    url = request.getfixturevalue("database" if request.param == "18" else "database15")
+    async with installed(url) as installation:
+        yield installation

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from installation import Installation, fact, submit, submitted
+from installation import Installation, fact, on_18, on_either, submit, submitted  # noqa: F401
 
 from domain.errors import Code, Refused
 from domain.job import Job, KillJob
