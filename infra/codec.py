@@ -58,7 +58,7 @@ class Codec:
             if version == event.SCHEMA:
                 return self._readers[topic].decode(data)
             return self._upcast(event, version, msgspec.json.decode(data))
-        except (msgspec.MsgspecError, KeyError) as fault:
+        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as fault:
             raise Refused(Code.MALFORMED, problem=f"{topic}: {fault}") from fault
 
     def command(self, topic: str, data: str | bytes | msgspec.Raw) -> Command:

@@ -52,25 +52,21 @@ class Follower:
     positions: dict[int, int] = field(default_factory=dict)  # seen: handled, or of no interest
     stored: dict[int, int] = field(default_factory=dict)  # as the database has them
     parked: set[UUID] = field(default_factory=set)
-    epoch: int = 0
+    epoch: int = 0  # of the database; envelopes of another one mean nothing
     duplicates: int = 0  # envelopes that came again, since the last commit
     gaps: int = 0  # reads of the log because an envelope was missing
 
     def __post_init__(self) -> None:
         self._turn = asyncio.Lock()
         self._failures = 0
-        self.epoch = 0
 
     async def __call__(self, envelopes: Sequence[Envelope]) -> None:
         """Handle what the bus delivered; an empty batch is a wake-up to look into the log."""
         async with self._turn:
             try:
-                if not self.positions or any(envelope.epoch > self.epoch for envelope in envelopes):
+                if not self.positions:
                     await self._load()
-                known = [envelope for envelope in envelopes if envelope.epoch >= self.epoch]
-                self.duplicates += len(envelopes) - len(known)
-                if known or not envelopes:  # what was sent before the database was rewound never happened
-                    await self._take(known)
+                await self._take(envelopes)
             except Fenced:
                 self.positions.clear()
                 raise
@@ -196,7 +192,7 @@ class Follower:
             raise Fenced(self.name)
 
     async def _parked(self, connection: Connection) -> set[UUID]:
-        """The streams that wait; somebody may have freed some (see `infra.parking`)."""
+        """The streams that wait; somebody may have freed some (`infra.rebuild.retry_parked`)."""
         rows = await connection.fetch(
             "select stream_id from parked where consumer = $1 and log = $2", self.name, self.log
         )
