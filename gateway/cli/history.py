@@ -15,8 +15,8 @@ from gateway.cli.text import time_of
 COLUMNS = (
     Column("at", "time"),
     Column("actor", "who", rank=2),
-    Column("what"),
-    Column("because", rank=3),
+    Column("what", least=30, wrap=True),
+    Column("because", rank=3, least=20, wrap=True),
 )
 AsOf = Annotated[
     str, typer.Option("--as-of", metavar="TIME", help="only what was known then: 2026-11-21T09:30, or 09:30 of today")

@@ -65,7 +65,7 @@ def report(results: Sequence[dict[str, Any]], json: bool) -> None:
         for result in results:
             as_json(result)
     elif len(results) == len(refused) == 1:
-        raise again(refused[0]["error"])
+        raise again(refused[0]["error"] | {"job": refused[0]["job"]})
     else:
         _tell(results)
     if refused:
@@ -75,7 +75,8 @@ def report(results: Sequence[dict[str, Any]], json: bool) -> None:
 def _tell(results: Iterable[dict[str, Any]]) -> None:
     for result in results:
         if error := result.get("error"):
-            note(f"{result['job']}:", f"{error.get('detail', error.get('code'))};", "next:", error.get("next", ""))
+            refusal = again(error | {"job": result["job"]})
+            note(f"{result['job']}: {refusal.what}; next: {refusal.next}")
         else:
             out(str(result["job"]))
 

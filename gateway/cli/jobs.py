@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from domain import jdl
-from domain.description import JobDescription, spelled
+from domain.description import JobDescription, canonical, spelled
 from gateway.cli.ids import Ids, Json, numbers, told_each
 from gateway.cli.output import Column, Row, as_json, facts, json_lines, out, table
 from gateway.cli.session import Session, connected
-from gateway.cli.text import ago, clean, moment, shown
+from gateway.cli.text import ago, moment, shown, to_json
 
 PAGE = 1000
 ROUTE = "/api/v1/jobs"
@@ -138,18 +138,35 @@ def description(
 ) -> None:
     """Print what was submitted, with placeholders filled in, in a form that can be submitted again.
 
+    With --json: everything, defaults too.
+
     \b
     Example: spinor job description 42 > again.json
     """
     (number,) = _single(job)
     with connected() as session:
         answer = session.get(f"{ROUTE}/{number}/description")
-    if as_jdl and not json:
-        written = jdl.write(spelled(JobDescription.model_validate(answer)))
-        for line in written.splitlines():
-            out(clean(line))
-    else:
+    if json:
         as_json(answer)
+        return
+    described = _usable(answer)
+    written = jdl.write(spelled(described)) if as_jdl and described else to_json(_short(answer, described), indent=2)
+    for line in written.splitlines():
+        out(line)
+
+
+def _usable(answer: dict[str, Any]) -> JobDescription | None:
+    """The description; None for one that the rules of today do not accept any more."""
+    try:
+        return JobDescription.model_validate({name: value for name, value in answer.items() if value is not None})
+    except ValueError:
+        return None
+
+
+def _short(answer: dict[str, Any], described: JobDescription | None) -> dict[str, Any]:
+    """What differs from the defaults."""
+    told = canonical(described) if described else answer
+    return {name: told[name] for name in answer if name in told}
 
 
 def _single(job: str) -> Sequence[int]:

@@ -2,7 +2,9 @@
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import IO, Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -14,7 +16,6 @@ from gateway.cli.text import clean, shown, to_json
 
 Row = Mapping[str, Any]
 GAP = 2
-NARROWEST = 8  # cells that a column keeps when it has to give some away
 COLOURS = {
     "Done": "green", "Running": "cyan", "Completing": "cyan", "Matched": "blue", "Waiting": "yellow",
     "Stalled": "magenta", "Failed": "red", "Killed": "red", "Aborted": "red", "Submitted": "yellow",
@@ -23,12 +24,18 @@ COLOURS = {
 
 
 class Column(NamedTuple):
-    """A column: the field, its title, how to show it. Those of the highest `rank` go first when room is short."""
+    """A column: the field, its title, how to show it.
+
+    When room is short, columns of the highest `rank` go first (0 stays), as soon as not every column can have the
+    `least` number of cells; then the widest give way: they are folded where `wrap` says so, else cut.
+    """
 
     field: str
     title: str = ""
     rank: int = 0
     show: Callable[[Any], str] = shown
+    least: int = 16
+    wrap: bool = False
 
 
 class Asked:
@@ -68,17 +75,19 @@ def table(rows: Sequence[Row], columns: Sequence[Column], file: IO[str] | None =
     screen = console(file)
     cells = [[column.title or column.field for column in columns]]
     cells += [[clean(column.show(row.get(column.field))) for column in columns] for row in rows]
-    kept, widths = fitted(cells, [column.rank for column in columns], room(file))
+    kept, widths = fitted(cells, columns, room(file))
     for number, line in enumerate(cells):
-        text = Text()
-        for place, (index, width) in enumerate(zip(kept, widths, strict=True)):
-            last = place == len(kept) - 1
-            style = "bold" if not number else COLOURS.get(line[index], "")
-            text.append(_cut(line[index], width, last), style).append("" if last else " " * GAP)
-        _line(screen, text)
+        folded = [
+            textwrap.wrap(line[index], width) or [""] if columns[index].wrap else [line[index]]
+            for index, width in zip(kept, widths, strict=True)
+        ]
+        for parts in zip_longest(*folded, fillvalue=""):
+            _line(screen, _laid_out(parts, widths, heading=not number))
+    if not rows:
+        note("(none)")
 
 
-def fitted(cells: Sequence[Sequence[str]], ranks: Sequence[int], width: int | None) -> tuple[list[int], list[int]]:
+def fitted(cells: Sequence[Sequence[str]], columns: Sequence[Column], width: int | None) -> tuple[list[int], list[int]]:
     """Which columns to show, and how wide. Columns of high rank are left out first, then the widest give way."""
     natural = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     kept = list(range(len(natural)))
@@ -88,15 +97,24 @@ def fitted(cells: Sequence[Sequence[str]], ranks: Sequence[int], width: int | No
     def needed(widths: Sequence[int]) -> int:
         return sum(widths) + GAP * (len(widths) - 1)
 
-    while len(kept) > 1 and needed([min(natural[index], 2 * NARROWEST) for index in kept]) > width:
-        worst = max(kept, key=lambda index: (ranks[index], index))
-        if not ranks[worst]:
+    while len(kept) > 1 and needed([min(natural[index], columns[index].least) for index in kept]) > width:
+        worst = max(kept, key=lambda index: (columns[index].rank, index))
+        if not columns[worst].rank:
             break
         kept.remove(worst)
     widths = [natural[index] for index in kept]
     while needed(widths) > width and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
     return kept, widths
+
+
+def _laid_out(cells: Sequence[str], widths: Sequence[int], heading: bool) -> Text:
+    text = Text()
+    for place, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        last = place == len(cells) - 1
+        text.append(_cut(cell, width, last), "bold" if heading else COLOURS.get(cell, ""))
+        text.append("" if last else " " * GAP)
+    return text
 
 
 def facts(row: Row, names: Mapping[str, str] | None = None) -> None:

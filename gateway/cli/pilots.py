@@ -1,11 +1,12 @@
 """`pilot list`, `pilot show`, `queue list`: who runs jobs, and what waits for them."""
 
-import json as jsons
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import msgspec
 import typer
 
+from domain.requirements import Requirements
 from gateway.cli.ids import Json
 from gateway.cli.output import Column, as_json, facts, json_lines, note, table
 from gateway.cli.session import connected
@@ -89,10 +90,7 @@ def queues_list(json: Json = False) -> None:
 
 
 def needs(given: Any) -> str:
-    """Requirements as `name=value`, in the order of their names."""
-    if isinstance(given, str):
-        try:
-            given = jsons.loads(given)
-        except ValueError:
-            return shown(given)
-    return " ".join(f"{name}={shown(value)}" for name, value in sorted((given or {}).items())) or "nothing special"
+    """Requirements as `name=value`, without those that everybody has."""
+    usual = msgspec.to_builtins(msgspec.structs.asdict(Requirements()))
+    asked = {name: value for name, value in given.items() if value != usual.get(name, value) and value}
+    return " ".join(f"{name}={shown(value)}" for name, value in asked.items()) or "nothing special"

@@ -21,7 +21,7 @@ from gateway.cli.wait import outcome, wait_for
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="JDL, JSON or YAML; - reads stdin")]
 Partial = Annotated[bool, typer.Option("--partial", help="submit what is right, even when other jobs are wrong")]
-COLUMNS = (Column("file"), Column("job"), Column("field"), Column("problem"))
+COLUMNS = (Column("file", rank=1), Column("job"), Column("field"), Column("problem", wrap=True, least=30))
 
 
 def add(app: typer.Typer) -> None:
@@ -86,7 +86,7 @@ def plan(files: Files, json: Json = False) -> None:
         jobs = understood(described.attributes).jobs
         problems += _refused(described, jobs)
         good = [job for job in jobs if isinstance(job, Item)]
-        name = "" if not good else good[0].name if len(good) == 1 else f"{good[0].name} … {good[-1].name}"
+        name = " … ".join(dict.fromkeys([good[0].name, good[-1].name])) if good else ""
         rows.append({"file": described.file, "jobs": len(good), "name": name, "upload": [path.name for path in paths]})
     if problems:
         reject(problems)

@@ -51,7 +51,9 @@ def status(json: Json = False) -> None:
 def _bus(bus: dict[str, Any]) -> str:
     state = "up" if bus.get("up") else "DOWN"
     detail = f" ({bus['detail']})" if bus.get("detail") else ""
-    return f"{bus.get('kind', '')} {state}{detail}, {bus.get('waiting') or 0} waiting"
+    waiting = bus.get("waiting") or {}
+    counts = ", ".join(f"{count} {name}" for name, count in waiting.items()) if isinstance(waiting, dict) else waiting
+    return f"{bus.get('kind', '')} {state}{detail}, waiting: {counts or 0}"
 
 
 def whoami(json: Json = False) -> None:
