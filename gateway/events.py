@@ -58,6 +58,8 @@ class Tail:
                 if not done:
                     yield b": still here\n\n"
                     continue
+                if isinstance(coming.exception(), StopAsyncIteration):
+                    return  # the gateway is closing; the listener resumes elsewhere, from its last event
                 event, coming = coming.result(), asyncio.ensure_future(anext(live))
                 if event.position > last:
                     yield await self._written([event])

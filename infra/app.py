@@ -6,6 +6,7 @@ from typing import Any
 
 from domain.job import Job
 from domain.pilot import Pilot
+from gateway.app import ROUTERS
 from handlers import deadlines, lost_pilots, rescheduling, scheduling
 from infra.consumers import follow_policy, follow_view
 from infra.matcher import Matcher
@@ -26,6 +27,7 @@ CORE = System(
         pilots.projection,
         activity.projection,
     ),
+    routers=ROUTERS,
     lookups={"jobs_of_pilot": assignments.held_by_pilot},
 )
 

@@ -40,8 +40,11 @@ class Wakes:
                 async with self._pool.acquire() as connection:
                     await connection.add_listener(CHANNEL, self._heard)
                     self._set_all()
-                    while not connection.is_closed():
-                        await asyncio.sleep(5)
+                    try:
+                        while not connection.is_closed():
+                            await asyncio.sleep(5)
+                    finally:
+                        await _forget(connection, self._heard)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.sleep(1)
 
@@ -63,3 +66,8 @@ class Wakes:
             await self._pool.execute("select pg_notify($1, name) from unnest($2::text[]) name", CHANNEL, sorted(names))
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return  # whoever waits looks once a second anyway
+
+
+async def _forget(connection: Any, callback: Any) -> None:
+    if not connection.is_closed():
+        await connection.remove_listener(CHANNEL, callback)

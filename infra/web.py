@@ -13,6 +13,7 @@ from gateway.app import create
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from domain.errors import Code, Refused
+from domain.limits import Limits
 from gateway.objects import Objects, routes
 from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
@@ -61,7 +62,7 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     secret = installation_secret(runtime.settings.secret.get_secret_value(), runtime.settings.data)
     objects, router = _objects(runtime.settings, secret, url)
     world = RuntimeWorld(runtime, engine, objects, Tokens(secret))
-    application = create(world, runtime.system.routers, router)
+    application = create(world, runtime.system.routers, router, Limits(max_jobs=runtime.settings.max_jobs))
     config = uvicorn.Config(
         application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=75, server_header=False,
@@ -72,6 +73,7 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     try:
         yield world
     finally:
+        world.close()
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
         await engine.dispose()

@@ -1,5 +1,6 @@
 """The gateway's world, made of the runtime: the bus for commands, PostgreSQL for rows, the object store for bytes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -50,6 +51,19 @@ class RuntimeWorld:
         self._engine = engine
         self._tokens = tokens
         self._encode = msgspec.json.Encoder().encode
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Let go of everybody who is held: offers and listeners."""
+        self._closing.set()
+
+    async def _or_closing(self, task: asyncio.Task[Any]) -> None:
+        """Wait for the task or for the end of the gateway."""
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            await asyncio.wait([task, closing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
 
     async def ask(self, who: Principal, commands: Sequence[tuple[UUID, Command]], vo: str = "") -> list[Answer]:
         rights, vo = sorted(who.rights), vo or who.vo
@@ -92,9 +106,11 @@ class RuntimeWorld:
             for event in events:
                 yield event
                 last = event.position
+            if self._closing.is_set():
+                return
             if not events:
                 woken.clear()
-                await woken.wait()
+                await self._or_closing(asyncio.create_task(woken.wait()))
 
     async def _after(self, vo: str, last: int) -> list[Recorded[Event]]:
         """Events after a position that are final; before the first one there is no position to ask for."""
@@ -126,7 +142,12 @@ class RuntimeWorld:
         return Reservation(row["first_job"], row["jobs"], True)
 
     async def offer(self, offer: Offer, wait: float) -> Given:
-        match = await matcher.ask(self._runtime.bus, offer, wait)
+        asking = asyncio.create_task(matcher.ask(self._runtime.bus, offer, wait))
+        await self._or_closing(asking)
+        if not asking.done():  # the pilot asks again with the same offer, and gets what was decided meanwhile
+            asking.cancel()
+            return Given(0, 0)
+        match = asking.result()
         return Given(match.job, match.attempt)
 
     async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:

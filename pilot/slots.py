@@ -56,6 +56,6 @@ def _wanted(description: Dict[str, Any], offered: int) -> int:
         return offered
     if description.get("max_processors"):
         return int(description["max_processors"])
-    if description.get("min_processors", 1) > 1:
+    if (description.get("min_processors") or 1) > 1:
         return offered
     return int(description.get("processors") or 1)

@@ -32,7 +32,7 @@ def sentence(event: Recorded[Event], names: Names) -> Line:
     facts: Any = event.event
     saying = SENTENCES.get(type(facts))
     what = saying(facts) if saying else f"{facts.TOPIC} was recorded"
-    fields = {name: value for name, value in msgspec.structs.asdict(facts).items() if name not in SECRET}
+    fields = {name: value for name, value in msgspec.to_builtins(facts).items() if name not in SECRET}
     return Line(event.at, actor(event.actor, names), what, _because(event, names), facts.TOPIC, fields)
 
 

@@ -88,12 +88,11 @@ class Tour:
     async def _tell(self, merge: int, wish: int, results: Path) -> None:
         self.console.print("\n" + (results / "dimuon.txt").read_text(), markup=False)
         self._title(f"What happened to job {merge}, and because of what")
-        for line in (await self._get(f"/api/v1/jobs/{merge}/history"))["events"]:
+        for line in (await self._get(f"/api/v1/jobs/{merge}/history"))["lines"]:
             self._line(line)
         self._title(f"Why job {wish} waits")
         why = await self._get(f"/api/v1/jobs/{wish}/why")
-        for reason in why["reasons"]:
-            self.console.print(f"  {reason['what']}", markup=False)
+        self.console.print(f"  {why['detail']}\n  next: {why['next']}", markup=False)
         self._title("Where things lie")
         self.console.print(
             f"  {results / 'dimuon.svg'}\n  {results / 'dimuon.txt'}\n  {results / 'fit.json'}", markup=False
