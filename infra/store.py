@@ -42,6 +42,10 @@ AWAY = (
 )  # fmt: skip
 
 
+JOBS_A_RANGE = 20  # bits: about a million jobs in one partition
+AHEAD = 3  # partitions made before they are needed
+
+
 class Conflict(Exception):
     """Somebody appended to one of the streams first, or a deadlock was broken: reload and decide again."""
 
@@ -74,6 +78,7 @@ class Store:
     def __init__(self, pool: asyncpg.Pool, codec: Codec) -> None:
         self.pool = pool
         self.codec = codec
+        self._ranges: set[int] = set()  # of job numbers, known to have their partition
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -208,6 +213,16 @@ class Store:
                      e.actor, e.vo, e.at)
             for e in shown
         ]  # fmt: skip
+
+    async def make_room(self, last: int) -> None:
+        """Make sure that the log has partitions for job numbers up to `last`, and three more ahead."""
+        part = last >> JOBS_A_RANGE
+        if part + AHEAD in self._ranges:
+            return
+        for number in range(part + AHEAD + 1):
+            if number not in self._ranges:
+                await self.pool.execute("select create_job_range($1)", number)
+                self._ranges.add(number)
 
     async def keep_bodies(self, bodies: dict[str, str]) -> None:
         """Store texts under their digests; what is there already stays."""

@@ -135,6 +135,7 @@ class RuntimeWorld:
                 async with self._runtime.store.transaction() as connection:
                     first = await connection.fetchval(RESERVE, submission, vo, digest, count)
                 if first is not None:
+                    await self._runtime.store.make_room(first + count)
                     return Reservation(first, count, False)
                 return await self.reserve(submission, vo, digest, count)  # the same request came twice at once
         if row["digest"] != digest or row["vo"] != vo:

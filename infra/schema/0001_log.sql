@@ -57,6 +57,7 @@ declare
     low   text := lpad(to_hex(part << 20), 12, '0');
     high  text := lpad(to_hex((part + 1) << 20), 12, '0');
 begin
+    perform pg_advisory_xact_lock(hashtext('create_job_range'));
     if to_regclass(child) is not null then return; end if;
     execute format('create table %I (like log_jobs including defaults including constraints)', child);
     perform protect_from_truncate(child);
