@@ -1,0 +1,16 @@
+// One line of a history: a sentence, when, who, and because of what.
+
+import { h } from "./dom.js";
+
+export function line(fact) {
+  const cause = [fact.actor, fact.because === "a request" ? "" : fact.because].filter(Boolean).join(" · ");
+  return h("li", { data: { topic: fact.topic } }, h("p", {}, fact.what.charAt(0).toUpperCase() + fact.what.slice(1)),
+    h("p", { class: "cause" }, h("time", { datetime: fact.at, title: new Date(fact.at).toLocaleString() }, clock(fact.at)),
+      h("span", {}, cause)));
+}
+
+function clock(at) {
+  const date = new Date(at);
+  const time = date.toLocaleTimeString("en-GB");
+  return date.toDateString() === new Date().toDateString() ? time : `${date.toLocaleDateString("en-GB")} ${time}`;
+}
