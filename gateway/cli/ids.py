@@ -9,7 +9,7 @@ import typer
 from domain.errors import Code, Refused
 from domain.values import MAX_JOB
 from gateway.cli.output import as_json, note, out
-from gateway.cli.session import Session, connected
+from gateway.cli.session import Session, connected, refused
 from gateway.cli.text import clean
 
 SOME_FAILED = 3
@@ -60,25 +60,16 @@ def report(results: Sequence[dict[str, Any]], json: bool) -> None:
         Refused: the only one was refused.
         typer.Exit: 1 when all were refused, 3 when some were.
     """
-    refused = [result for result in results if result.get("error")]
+    bad = [result for result in results if result.get("error")]
     if json:
         for result in results:
             as_json(result)
-    elif len(results) == len(refused) == 1:
-        raise again(refused[0]["error"] | {"job": refused[0]["job"]})
+    elif len(results) == len(bad) == 1:
+        raise _refusal(bad[0])
     else:
-        _tell(results)
-    if refused:
-        raise typer.Exit(1 if len(refused) == len(results) else SOME_FAILED)
-
-
-def _tell(results: Iterable[dict[str, Any]]) -> None:
-    for result in results:
-        if error := result.get("error"):
-            refusal = again(error | {"job": result["job"]})
-            note(f"{result['job']}: {refusal.what}; next: {refusal.next}")
-        else:
-            out(str(result["job"]))
+        for result in results:
+            _tell(result["job"], _refusal(result) if result.get("error") else None)
+    _end(len(bad), len(results))
 
 
 def told_each(jobs: Sequence[int], tell: Callable[[Session, int], None], json: bool) -> None:
@@ -88,7 +79,7 @@ def told_each(jobs: Sequence[int], tell: Callable[[Session, int], None], json: b
         Refused: the only one was refused, or the gateway does not serve us at all.
         typer.Exit: 1 when all were refused, 3 when some were.
     """
-    refused = 0
+    bad = 0
     with connected() as session:
         for job in jobs:
             try:
@@ -96,20 +87,35 @@ def told_each(jobs: Sequence[int], tell: Callable[[Session, int], None], json: b
             except Refused as refusal:
                 if len(jobs) == 1 or refusal.code in EVERY:
                     raise
-                refused += 1
-                error = refusal.parameters | {"code": refusal.code.slug, "detail": refusal.what, "next": refusal.next}
-                as_json({"job": job, "error": error}) if json else _tell([{"job": job, "error": error}])
-    if refused:
-        raise typer.Exit(1 if refused == len(jobs) else SOME_FAILED)
+                bad += 1
+                if json:
+                    as_json({"job": job, "error": fields(refusal)})
+                else:
+                    _tell(job, refusal)
+    _end(bad, len(jobs))
 
 
-def again(error: dict[str, Any]) -> Refused:
-    """A refusal that came as fields, as one to raise."""
-    frame = {"code", "detail", "who", "next", "state"}
-    parameters = {name: value for name, value in error.items() if name not in frame}
-    if "state" in error:
-        parameters["status"] = error["state"]
-    code = Code.of(str(error.get("code")))
-    if code is Code.BROKEN and error.get("code") != code.slug:
-        return Refused(Code.EXTENSION, problem=error.get("detail"), next=error.get("next"))
-    return Refused(code, **parameters)
+def fields(refusal: Refused) -> dict[str, Any]:
+    """A refusal as fields."""
+    return refusal.parameters | {
+        "code": refusal.code.slug,
+        "detail": refusal.what,
+        "who": refusal.code.value.who.value,
+        "next": refusal.next,
+    }
+
+
+def _refusal(result: dict[str, Any]) -> Refused:
+    return refused(result["error"] | {"job": result["job"]})
+
+
+def _tell(job: int, refusal: Refused | None) -> None:
+    if refusal:
+        note(f"{job}: {refusal.what}; next: {refusal.next}")
+    else:
+        out(str(job))
+
+
+def _end(bad: int, every: int) -> None:
+    if bad:
+        raise typer.Exit(1 if bad == every else SOME_FAILED)

@@ -1,7 +1,6 @@
 """The commands of users: put together, and every refusal told in three lines instead of a traceback."""
 
 import sys
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import typer
@@ -9,6 +8,7 @@ from typer.core import TyperGroup
 
 from domain.errors import Refused, Who
 from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, system, wait
+from gateway.cli.ids import fields
 from gateway.cli.output import asked, note
 from gateway.cli.text import clean, to_json
 
@@ -76,19 +76,9 @@ def application() -> typer.Typer:
 def fail(refusal: Refused) -> NoReturn:
     """Say on stderr what happened, who must act and what to do next (with --json: one object), and exit with 1."""
     if asked.json:
-        sys.stderr.write(to_json(told(refusal)) + "\n")
+        sys.stderr.write(to_json(fields(refusal)) + "\n")
     else:
         note("error:", clean(refusal.what), style="bold red")
         note("  who: ", ACTORS[refusal.code.value.who])
         note("  next:", clean(refusal.next))
     raise SystemExit(1)
-
-
-def told(refusal: Refused) -> Mapping[str, Any]:
-    """A refusal as fields."""
-    return refusal.parameters | {
-        "code": refusal.code.slug,
-        "detail": refusal.what,
-        "who": refusal.code.value.who.value,
-        "next": refusal.next,
-    }

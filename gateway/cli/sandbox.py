@@ -14,13 +14,13 @@ import httpx
 from domain.errors import Code, Refused
 from domain.sandbox import parse_pfn
 from gateway.cli.archive import Packed, Unpacked, unpack
+from gateway.cli.session import refused
 
 Progress = Callable[[int, int], None]  # bytes moved so far, bytes in all (0 when nobody said)
 
 ROUTE = "/api/jobs/sandbox"
 CHUNK = 256 * 1024
 PATIENCE = httpx.Timeout(60, connect=10)
-FRAME = {"type", "title", "status", "code", "detail", "who", "next"}  # of a problem+json; the rest are parameters
 
 
 def upload(session: httpx.Client, packed: Packed, progress: Progress | None = None) -> str:
@@ -107,7 +107,6 @@ def _answer(response: httpx.Response) -> Any:
 def _refusal(response: httpx.Response) -> Refused:
     """A problem+json as what it says; anything else (an S3 server's XML) by its code or status."""
     if response.headers.get("content-type", "").startswith("application/problem+json"):
-        body = response.json()
-        return Refused(Code.of(body["code"]), **{key: value for key, value in body.items() if key not in FRAME})
+        return refused(response.json())
     named = re.search(r"<Code>(\w+)</Code>", response.text)
     return Refused(Code.OBJECTS_REFUSED, reason=named[1] if named else f"HTTP status {response.status_code}")

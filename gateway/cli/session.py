@@ -139,16 +139,20 @@ def connected() -> Iterator[Session]:
 def refusal(response: httpx.Response) -> Refused:
     """What an answer that is no success says; an answer of something else than a gateway is told as that."""
     try:
-        body = response.json()
-        code = Code.of(body["code"])
+        return refused(response.json())
     except (ValueError, KeyError, TypeError, AttributeError):
         problem = f"HTTP status {response.status_code}, and it does not speak like a gateway"
         return Refused(Code.GATEWAY_AWAY, url=str(response.url.copy_with(raw_path=b"/")), problem=problem)
-    parameters = {name: value for name, value in body.items() if name not in FRAME and isinstance(name, str)}
-    if "state" in body:  # `status` belongs to HTTP there
-        parameters["status"] = body["state"]
-    if code is Code.BROKEN and body["code"] != Code.BROKEN.slug:  # a newer release
-        return Refused(Code.EXTENSION, problem=body.get("detail", body["code"]), next=body.get("next", "spinor status"))
+
+
+def refused(told: Mapping[str, Any]) -> Refused:
+    """A refusal that came as fields; one of a newer release keeps its own words."""
+    code = Code.of(told["code"])
+    if code is Code.BROKEN and told["code"] != Code.BROKEN.slug:
+        return Refused(Code.EXTENSION, problem=told.get("detail", told["code"]), next=told.get("next", "spinor status"))
+    parameters = {name: value for name, value in told.items() if name not in FRAME}
+    if "state" in told:  # `status` belongs to HTTP there
+        parameters["status"] = told["state"]
     return Refused(code, **parameters)
 
 
