@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 from aio_pika.message import IncomingMessage, Message
 from yarl import URL
 
@@ -96,7 +96,7 @@ class Publisher:
         try:
             channel = await uncancelled(self._open())
         except LOST as error:
-            _log.debug("bus.away", error=repr(error))
+            _tell("bus.away", error)
             return False
         target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         results = await asyncio.gather(
@@ -114,7 +114,11 @@ class Publisher:
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 channel = await self.link.channel(self.confirms)
-                await self.prepare(channel)
+                try:
+                    await self.prepare(channel)
+                except BaseException:
+                    await closed(channel)
+                    raise
                 self._channel = channel
             return self._channel
 
@@ -157,8 +161,8 @@ async def keep_consuming(link: Link, prefetch: int, opened: Opened, ended: Calla
     while True:
         try:
             await uncancelled(_session(link, prefetch, opened))
-        except LOST as error:
-            _log.debug("bus.consuming_stopped", error=repr(error))
+        except Exception as error:
+            _tell("bus.consuming_stopped", error)
         ended()
         await asyncio.sleep(pause)
 
@@ -189,7 +193,7 @@ async def _received(session: Session, arrived: Callable[[Session, IncomingMessag
 async def closed(channel: AbstractChannel) -> None:
     """Close it, whatever state it is in."""
     with suppress(*LOST):
-        await asyncio.wait_for(channel.close(), 5)
+        await asyncio.wait_for(channel.close(), 1)
 
 
 async def uncancelled(action: Awaitable[T]) -> T:
@@ -201,3 +205,11 @@ async def uncancelled(action: Awaitable[T]) -> T:
         if task and task.cancelling():
             raise
         raise ConnectionError("the channel was lost") from error
+
+
+def _tell(what: str, error: Exception) -> None:
+    """An absent broker is told once, by the link; one that says no (a queue of other arguments) each time."""
+    if isinstance(error, LOST) and not isinstance(error, ChannelClosed):
+        _log.debug(what, error=repr(error))
+    else:
+        _log.error(what, error=repr(error))

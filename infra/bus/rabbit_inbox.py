@@ -8,7 +8,6 @@ from typing import Protocol, cast
 from uuid import UUID
 
 import structlog
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
 from faststream.rabbit.schemas.queue import QuorumQueueArgs
@@ -55,7 +54,7 @@ class Inbox:
             try:
                 await broker.start()
                 await self._end.wait()
-            except CONNECTION_EXCEPTIONS as error:
+            except Exception as error:
                 _log.warning("bus.inbox_away", error=repr(error))
             finally:
                 await broker.stop()
@@ -78,6 +77,8 @@ class Inbox:
     async def take(self, message: RabbitMessage) -> bytes | None:
         """One message of a program; what is returned goes to its reply queue, if it named one."""
         raw, answer = message.raw_message, None
+        if message.reply_to.startswith("spinor."):  # we may write where the program may not: no answers into our queues
+            message.reply_to = ""
         try:
             requests = read(raw.user_id, raw.routing_key or "", message.body, self.programs)
         except Refused as refusal:

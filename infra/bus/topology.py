@@ -9,6 +9,10 @@
 
 Queues of envelopes may be deleted at any time (the log has all), so they are of the cheap kind: 224 quorum queues take
 31 s to declare, classic ones 1 s. An unused one goes after a week, a full one drops its oldest.
+
+Other programs get bus users of their own, whose permissions keep them out of everything else:
+configure `^(amq\\.gen.*|<user>\\..*)$`, write `^(spinor\\.inbox|amq\\.gen.*|<user>\\..*)$`,
+read `^(spinor\\.events|amq\\.gen.*|<user>\\..*)$`, and topic permissions for the VOs they may see.
 """
 
 from collections.abc import Sequence
