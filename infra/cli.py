@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-from gateway.cli.main import application, fail
 
 from domain.errors import Refused
+from gateway.cli.main import application, fail
 from infra import admin
 from infra.app import CORE
 from infra.serve import serve
@@ -170,6 +170,8 @@ def _settings(**given: Any) -> Settings:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    for library in ("aiormq", "aio_pika", "uvicorn"):  # what matters of theirs, our own log says with its reason
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     return found
 
 

@@ -86,7 +86,7 @@ async def _launch(work: Running, settings: Settings, program: Path) -> asyncio.s
     for folder in (logs, jobs):
         folder.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SPINOR_")}
-    with open(logs / f"pilot-{stamp}.log", "ab") as output:
+    with (logs / f"pilot-{stamp}.log").open("ab") as output:
         return await asyncio.create_subprocess_exec(
             sys.executable, program, "--url", work.url, "--vo", settings.vo, "--stamp", stamp, "--site", SITE,
             "--ce", "localhost", "--queue", "fork", "--work-dir", str(jobs), "--idle-exit", str(86400),

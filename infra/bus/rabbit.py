@@ -70,7 +70,7 @@ class RabbitBus:
         await self._publisher.publish(topology.ENVELOPES, messages, self.tuning.patience, mandatory=False)
 
     async def announce(self, events: Sequence[WireEvent]) -> None:
-        messages = [(key, passing(body)) for key, body in announced(events)]
+        messages = [(key, message(body)) for key, body in announced(events)]
         await self._publisher.publish(topology.EVENTS, messages, self.tuning.patience, mandatory=False)
 
     async def send(self, requests: Sequence[Request]) -> None:

@@ -12,6 +12,7 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from domain.errors import Code, Refused
@@ -32,7 +33,8 @@ async def show(system: System, settings: Settings) -> None:
     """Run the demonstration; raises Refused when it does not come to its end."""
     console = Console(highlight=False)
     async with stopping() as stop:
-        console.print("Spinor, a demonstration: five jobs simulate Z → µ⁺µ⁻ decays, a sixth finds the Z mass again.\n")
+        console.print("Spinor, a demonstration\n")
+        console.print("Five jobs simulate Z → µ⁺µ⁻ decays, a sixth finds the Z mass in what they made.\n")
         with console.status("starting PostgreSQL, gateway, policies, views, matcher and a pilot …"):
             context = laptop(system, settings, 1)
             work, _ = await context.__aenter__()
@@ -88,8 +90,7 @@ class Tour:
     async def _tell(self, merge: int, wish: int, results: Path) -> None:
         self.console.print("\n" + (results / "dimuon.txt").read_text(), markup=False)
         self._title(f"What happened to job {merge}, and because of what")
-        for line in (await self._get(f"/api/v1/jobs/{merge}/history"))["lines"]:
-            self._line(line)
+        self._timeline((await self._get(f"/api/v1/jobs/{merge}/history"))["lines"])
         self._title(f"Why job {wish} waits")
         why = await self._get(f"/api/v1/jobs/{wish}/why")
         self.console.print(f"  {why['detail']}\n  next: {why['next']}", markup=False)
@@ -154,9 +155,13 @@ class Tour:
     def _title(self, text: str) -> None:
         self.console.print(Text("\n" + text, style="bold"))
 
-    def _line(self, line: dict[str, Any]) -> None:
-        because = f"  ({line['because']})" if line.get("because") else ""
-        self.console.print(f"  {line['at'][11:23]}  {line['actor']:<18} {line['what']}{because}", markup=False)
+    def _timeline(self, lines: Sequence[dict[str, Any]]) -> None:
+        table = Table.grid(padding=(0, 2))
+        for line in lines:
+            because = f"  because: {line['because']}" if line.get("because") else ""
+            told = Text(line["what"]).append(because, style="dim")
+            table.add_row("", Text(line["at"][11:23], style="dim"), Text(line["actor"], style="cyan"), told)
+        self.console.print(table)
 
     async def _get(self, path: str, **parameters: Any) -> Any:
         return _checked(await asyncio.to_thread(self.client.get, path, params=parameters))
