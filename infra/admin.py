@@ -12,7 +12,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from domain.errors import Code, Refused
-from infra.rebuild import rebuild
 from infra.runtime import opened
 from infra.settings import Settings
 from infra.system import System
@@ -26,6 +25,8 @@ async def migrated(system: System, settings: Settings) -> list[str]:
 
 async def rebuilt(system: System, settings: Settings, view: str) -> None:
     """Rebuild one view, with a progress bar."""
+    from infra.rebuild import rebuild
+
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"rebuilding {view}", total=None)
         async with opened(system, settings) as runtime:
