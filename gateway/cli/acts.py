@@ -74,13 +74,14 @@ def output(
         row = session.get(f"{ROUTE}/{job}")
         if not row["output"]:
             raise Refused(Code.NO_OUTPUT, job=job, status=row["status"])
+        folder = to / str(job)
         with progress() as bar:
             task = bar.add_task(f"output of job {job}", total=None)
-            got = download(session.http, row["output"], to / str(job),
+            got = download(session.http, row["output"], folder,
                            lambda done, total: bar.update(task, completed=done, total=total or None))  # fmt: skip
-        files = sorted(str(path) for path in got.files)
+        files = sorted(str(folder / path.relative_to(folder.resolve())) for path in got.files)
         if json:
-            as_json({"job": job, "directory": str(to / str(job)), "files": files, "skipped": got.skipped})
+            as_json({"job": job, "directory": str(folder), "files": files, "skipped": got.skipped})
         for name in () if json else files:
             out(clean(name))
         for name in () if json else got.skipped:

@@ -72,13 +72,13 @@ class Session:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON at a path; parameters that are None or empty are left out."""
-        return self.answer("GET", path, params={k: v for k, v in parameters.items() if v not in (None, "", [])}).json()
+        given = {name: value for name, value in parameters.items() if value not in (None, "", [])}
+        return _content(self.answer("GET", path, params=given))
 
     def post(self, path: str, body: Any, **parameters: Any) -> Any:
         """The JSON that answers a change. All tries carry the same key, so that it happens once."""
         keyed = {"Idempotency-Key": str(uuid4())}
-        found = self.answer("POST", path, json=body, headers=keyed, params=parameters)
-        return found.json() if found.content else {}
+        return _content(self.answer("POST", path, json=body, headers=keyed, params=parameters))
 
     def answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The answer to a request, which is tried again while the gateway is away or asks for it.
@@ -141,8 +141,19 @@ def refusal(response: httpx.Response) -> Refused:
     try:
         return refused(response.json())
     except (ValueError, KeyError, TypeError, AttributeError):
-        problem = f"HTTP status {response.status_code}, and it does not speak like a gateway"
-        return Refused(Code.GATEWAY_AWAY, url=str(response.url.copy_with(raw_path=b"/")), problem=problem)
+        return _stranger(response)
+
+
+def _content(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        raise _stranger(response) from None
+
+
+def _stranger(response: httpx.Response) -> Refused:
+    problem = f"something else does, with HTTP status {response.status_code}"
+    return Refused(Code.GATEWAY_AWAY, url=str(response.url.copy_with(raw_path=b"/")), problem=problem)
 
 
 def refused(told: Mapping[str, Any]) -> Refused:
