@@ -11,13 +11,16 @@ import typer
 
 from domain.errors import Refused
 from gateway.cli.main import application, fail
-from infra import admin
+from infra import admin, pilot_here
 from infra.app import CORE
 from infra.serve import serve
 from infra.settings import Settings, settings
 from infra.system import System
 
 app = application()
+for group in app.registered_groups:
+    if group.name == "pilot" and group.typer_instance:
+        group.typer_instance.callback(invoke_without_command=True, no_args_is_help=False)(pilot_here.run)
 Database = Annotated[str | None, typer.Option(help="postgresql://… of a server; default: an embedded one")]
 Bus = Annotated[str | None, typer.Option(help="amqp://… of a RabbitMQ; default: the bus inside this process")]
 Data = Annotated[Path | None, typer.Option(help="directory of data and logs")]

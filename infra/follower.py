@@ -22,6 +22,7 @@ log_ = structlog.get_logger("spinor.follower")
 
 
 CONFLICTS = 10
+UNWRITTEN = 20_000  # positions a consumer may be ahead of what it has stored
 MOVE = """update positions p set position = u.new, updated_at = now(),
         duplicates = p.duplicates + case when u.partition = $6 then $7 else 0 end,
         gaps = p.gaps + case when u.partition = $6 then $8 else 0 end
@@ -122,8 +123,12 @@ class Follower:
             await self._commit({p: max(reached, self.positions[p]) for p in partitions}, fresh)
 
     async def _commit(self, moved: dict[int, int], events: Sequence[WireEvent]) -> None:
-        """One transaction: the effect and the positions. What waits behind a parked event moves the position only."""
-        if events:
+        """One transaction: the effect and the positions. What waits behind a parked event moves the position only.
+
+        A consumer that meets nothing of interest writes its positions now and then, so that a restart need not read
+        the whole log again.
+        """
+        if events or any(position - self.stored[p] > UNWRITTEN for p, position in moved.items()):
             await self._handle(moved, [event for event in events if event.stream not in self.parked])
             self._failures = self.duplicates = self.gaps = 0
             self.stored = {**self.positions, **moved}

@@ -154,7 +154,9 @@ class RuntimeWorld:
     async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:
         with _database():
             rows = await self._runtime.pool.fetch(
-                "select offer, decision, at from offers where vo = $1 and at > now() - interval '1 hour'", vo
+                "select o.offer, o.decision, o.at from offers o join pilots p on p.vo = o.vo and p.stamp = o.pilot "
+                "where o.vo = $1 and p.status = 'Running'",
+                vo,
             )
         decode = msgspec.json.decode
         return [(decode(row["offer"], type=Offer), row["at"], decode(row["decision"] or "{}")) for row in rows]
