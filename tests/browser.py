@@ -89,7 +89,7 @@ class Page:
         end = asyncio.get_running_loop().time() + patience
         while True:
             try:
-                if found := await self.run(script):
+                if found := await self.run(f"Promise.resolve({script}).then(v => v instanceof Node || v)"):
                     return found
             except ScriptFault as fault:
                 if asyncio.get_running_loop().time() > end:

@@ -28,11 +28,12 @@ export function say(node, text) {
 /** Make the children of `list` show `items` in order: nodes are kept by key, made when new, updated when there. */
 export function sync(list, items, key, make, update) {
   const old = new Map([...list.children].map((child) => [child.dataset.key, child]));
+  const wanted = new Set(items.map((item, nth) => String(key(item, nth))));
+  for (const [name, node] of old) if (!wanted.has(name)) node.remove(); // first: then nothing that stays is moved, and no focus is lost
   let place = list.firstElementChild;
   for (const [nth, item] of items.entries()) {
     const name = String(key(item, nth));
     let node = old.get(name);
-    old.delete(name);
     if (!node) {
       node = make(item);
       node.dataset.key = name;
@@ -41,7 +42,6 @@ export function sync(list, items, key, make, update) {
     if (node === place) place = place.nextElementSibling;
     else list.insertBefore(node, place);
   }
-  for (const node of old.values()) node.remove();
 }
 
 /** Call `work` at most once in `pause` ms, the last time after the last request. A hidden page waits until it is seen. */
@@ -49,20 +49,23 @@ export function calmly(work, pause) {
   let timer = 0;
   let last = 0;
   let wanted = false;
+  let running = false;
   const run = async () => {
     timer = 0;
     if (document.hidden) return;
     wanted = false;
+    running = true;
     try {
       await work();
     } finally {
+      running = false;
       last = performance.now();
     }
     if (wanted) plan();
   };
   const plan = () => {
     wanted = true;
-    if (!timer) timer = setTimeout(run, Math.max(0, last + pause - performance.now()));
+    if (!timer && !running) timer = setTimeout(run, Math.max(0, last + pause - performance.now()));
   };
   document.addEventListener("visibilitychange", () => wanted && !document.hidden && plan());
   return plan;

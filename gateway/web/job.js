@@ -5,9 +5,10 @@ import { confirmed, problem } from "./ask.js";
 import { ago, announce, calmly, h, say, setAgo, span, sync } from "./dom.js";
 import { command, panel, progress } from "./jobs.js";
 import { FINAL, badge, setStatus } from "./status.js";
-import { line } from "./timeline.js";
+import { clock, line } from "./timeline.js";
 import { explanation } from "./why.js";
 
+const TITLES = { Waiting: "Why it waits", Failed: "Why it failed", Stalled: "Why it is stalled", Killed: "How it ended", Done: "How it ended" };
 let shown = null;
 let row = null;
 
@@ -15,6 +16,7 @@ const mark = badge("");
 const number = h("p", { class: "number" });
 const title = h("h1", { id: "panel-title", tabindex: "-1" });
 const state = h("p", { class: "state" });
+const exact = h("span");
 const when = ago("");
 const close = h("a", { class: "close", href: "#/jobs", "aria-label": "Close this job" }, "×");
 const fault = h("div", { class: "fault", role: "alert", hidden: true });
@@ -29,7 +31,7 @@ const body = h("div", { class: "inside" }, actions,
   h("section", {}, reasonsTitle, reasons), h("section", {}, h("h2", {}, "What happened"), events),
   h("section", {}, h("h2", {}, "About the job"), facts), description);
 
-panel.append(h("header", {}, h("div", {}, number, title), close), h("p", { class: "now" }, mark, state, when), fault, body);
+panel.append(h("header", {}, h("div", {}, number, title), close), h("p", { class: "now" }, mark, state, h("span", {}, exact, when)), fault, body);
 panel.setAttribute("aria-labelledby", "panel-title");
 panel.removeAttribute("aria-label");
 
@@ -48,6 +50,7 @@ export async function open(job) {
   say(number, `Job ${job}`);
   say(title, "…");
   say(state, "");
+  say(exact, "");
   setAgo(when, "");
   for (const part of [reasons, facts, events, actions]) part.replaceChildren();
   await load();
@@ -97,8 +100,9 @@ function paint(why, lines) {
   say(title, row.name);
   const doing = progress(row);
   say(state, doing && doing !== row.status ? doing : "");
+  say(exact, `since ${clock(why.since ?? row.updated_at)}, `);
   setAgo(when, why.since ?? row.updated_at);
-  say(reasonsTitle, row.status === "Waiting" ? "Why it waits" : "Why");
+  say(reasonsTitle, TITLES[row.status] ?? "Why it is here");
   reasons.replaceChildren(explanation(why, command));
   sync(events, lines, (_, nth) => nth, line, () => {});
   facts.replaceChildren(...known().map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));

@@ -3,8 +3,8 @@
 import { get } from "./api.js";
 import { announce, ago, calmly, count, h, many, say, setAgo, sync } from "./dom.js";
 import { Activity } from "./activity.js";
-import { PAGE, Rows } from "./rows.js";
-import { badge, rank, setStatus, tone } from "./status.js";
+import { Rows } from "./rows.js";
+import { FINAL, badge, rank, setStatus, tone } from "./status.js";
 
 const rows = new Rows();
 const activity = new Activity();
@@ -172,8 +172,7 @@ function explain() {
     return;
   }
   nothing.replaceChildren(h("h2", {}, "No jobs yet"), h("p", {}, "Jobs appear here the moment they are submitted. Send a first one:"),
-    command("spinor job submit --executable /bin/echo --arguments 'Hello world'"),
-    h("p", {}, "or run a small production of Z → µ⁺µ⁻ that explains itself:"), command("spinor demo"));
+    command("echo 'Executable = \"/bin/hostname\";' | spinor job submit -"));
 }
 
 /** A command to type, with a button that copies it. */
@@ -201,17 +200,17 @@ function updated(node, row) {
   say(name, row.name);
   say(minor, progress(row));
   say(owner, row.owner_name);
-  say(site, row.site);
+  say(site, row.site === "ANY" ? "any" : row.site);
   setAgo(moment, row.updated_at);
   if (String(selected) === link.dataset.job) link.setAttribute("aria-current", "true");
 }
 
 export const progress = (row) =>
-  [row.minor_status, row.application_status === "Unknown" ? "" : row.application_status].filter(Boolean).join(" · ");
+  [row.minor_status, row.application_status === "Unknown" || FINAL.has(row.status) ? "" : row.application_status].filter(Boolean).join(" · ");
 
 function flash(link) {
   link.classList.remove("fresh");
   requestAnimationFrame(() => link.classList.add("fresh"));
 }
 
-export { PAGE, search };
+export { search };

@@ -81,7 +81,7 @@ function explain(lost) {
   document.title = "Sign in · Spinor";
   content.replaceChildren(h("div", { class: "empty" },
     h("h1", {}, lost ? "This tab is no longer signed in" : "This page opens through a link"),
-    h("p", {}, lost ? "Its token has ended or belongs to another installation. A new link signs it in again." : "The link signs this tab in; the token in it never leaves your browser's address bar for a log file."),
+    h("p", {}, lost ? "Its token has ended or belongs to another installation. A new link signs it in again." : "The link signs this tab in. Its token stays in the tab: it is never part of an address that anybody logs."),
     h("p", {}, "The command that runs Spinor on your machine prints it:"), jobs.command("spinor up"),
     h("p", {}, "Everything on this page is in the terminal, too: ", h("code", {}, "spinor job list"))));
 }

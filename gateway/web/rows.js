@@ -50,8 +50,8 @@ export class Rows {
 
   fits(row) {
     if (this.status ? row.status !== this.status : row.status === "Deleted") return false;
-    const text = `${row.job} ${row.name} ${row.status} ${row.minor_status} ${row.application_status ?? ""} ${row.owner_name} ${row.site} ${row.pilot ?? ""}`.toLowerCase();
-    return this.words.every((word) => text.includes(word));
+    const text = `${row.name} ${row.status} ${row.minor_status} ${row.application_status ?? ""} ${row.owner_name} ${row.site} ${row.pilot ?? ""}`.toLowerCase();
+    return this.words.every((word) => text.includes(word) || word === String(row.job));
   }
 
   get more() {
@@ -61,7 +61,7 @@ export class Rows {
   /** The newest page again: rows that are there are made true, those that no longer belong go. */
   async refresh() {
     const age = this.age;
-    const limit = this.words.length ? LOOK : PAGE;
+    const limit = this.words.length && !this.known.size ? LOOK : PAGE;
     const { jobs, next } = await get("/api/v1/jobs", { ...this.query, limit });
     if (age !== this.age) return; // the filters have changed meanwhile
     const newest = Math.max(0, ...this.known.keys());
@@ -71,6 +71,7 @@ export class Rows {
       this.next = next;
       this.complete = next === null;
     }
+    if (next === null) this.complete = true;
     const there = new Set(jobs.map((row) => row.job));
     for (const number of this.known.keys()) if (number >= oldest && !there.has(number)) this.known.delete(number);
     for (const row of jobs) this.known.set(row.job, row);

@@ -3,13 +3,15 @@
 import { h } from "./dom.js";
 
 export function line(fact) {
-  const cause = [fact.actor, fact.because === "a request" ? "" : fact.because].filter(Boolean).join(" · ");
+  const because = fact.because === "a request" ? "" : fact.because;
+  const cause = because.startsWith(fact.actor) ? because : [fact.actor, because].filter(Boolean).join(" · ");
   return h("li", { data: { topic: fact.topic } }, h("p", {}, fact.what.charAt(0).toUpperCase() + fact.what.slice(1)),
     h("p", { class: "cause" }, h("time", { datetime: fact.at, title: new Date(fact.at).toLocaleString() }, clock(fact.at)),
       h("span", {}, cause)));
 }
 
-function clock(at) {
+/** The time of day, with the day when it is not today. */
+export function clock(at) {
   const date = new Date(at);
   const time = date.toLocaleTimeString("en-GB");
   return date.toDateString() === new Date().toDateString() ? time : `${date.toLocaleDateString("en-GB")} ${time}`;

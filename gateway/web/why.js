@@ -31,8 +31,9 @@ export function explanation(why, command) {
 }
 
 function headline(why) {
+  if (why.reasons?.length && why.fitting === 0 && why.pilots === 1) return "the only pilot seen does not have what it asks for";
   if (why.reasons?.length && why.fitting === 0) return `none of the ${many(why.pilots, "pilot")} seen has what it asks for`;
-  return why.detail || `it is ${why.status}`;
+  return why.detail?.replace(/\.$/, "") || `it is ${why.status}`;
 }
 
 function obstacle(reason) {
