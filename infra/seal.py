@@ -1,0 +1,99 @@
+"""The hash chain of each VO: final events are sealed just after their commit, and now and then a seal is signed.
+
+A seal is sha256(the digest before ‖ the rows), the rows in order of position in PostgreSQL's binary form of a record,
+so every byte of every stored column counts, the sealed fields of forgotten persons too (their bytes stay). The first
+digest of a chain is sha256 of `<log>/<VO>`. An anchor is an Ed25519 signature over a seal: whoever rewrites the log
+and its seals cannot sign anew. `infra.verify` checks all of it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import asyncpg
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from infra.leader import leading
+from infra.store import Connection, Store, table
+
+LOOK = 1.0  # seconds between looks: so long an event may stay unsealed
+MOST = 5000  # events under one seal, so that a fault is narrowed down to as many
+ANCHORED = 60.0  # seconds between signatures
+
+# Everything but `tx`, which is bookkeeping of the server and another one after a restore.
+ROW = """record_send(row(position, stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id,
+    actor, vo, token, recorded_at))"""
+SEAL = f"""with fresh as materialized (
+        select vo, position, {ROW} as bytes from {{log}}
+        where position > (select coalesce(max(last), 0) from seals where log = $1)
+          and position <= (select position from log_heads where log = $3) order by position limit $2),
+    folded as (select vo, min(position) as first, max(position) as last, count(*)::int as events,
+                      string_agg(bytes, '' order by position) as rows from fresh group by vo)
+    insert into seals (log, vo, first, last, events, digest)
+    select $1, f.vo, f.first, f.last, f.events, sha256(coalesce(
+        (select digest from seals s where s.log = $1 and s.vo = f.vo order by s.last desc limit 1),
+        sha256(convert_to($1 || '/' || f.vo, 'UTF8'))) || f.rows)
+    from folded f returning log, vo, last, digest, events"""
+SIGN = """insert into anchors (log, vo, last, key, signature)
+    select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bytea[]) on conflict do nothing"""
+log_ = structlog.get_logger("spinor.seal")
+
+
+class Sealer:
+    """Seals all logs of a database; one leader at a time, however many run."""
+
+    def __init__(self, store: Store, logs: Iterable[str], key: Ed25519PrivateKey) -> None:
+        self.store = store
+        self.logs = sorted(logs)
+        self.key = key
+        self._unsigned: dict[tuple[str, str], tuple[int, bytes]] = {}  # the newest seal of each chain
+        self._signed_at = -ANCHORED
+
+    async def run(self) -> None:
+        """Lead when nobody else does, until cancelled; survives a database that is away for a while."""
+        while True:
+            try:
+                async with leading(self.store.pool, "seal") as connection:
+                    while True:
+                        await self._round(connection)
+                        await asyncio.sleep(LOOK)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+                log_.warning("sealing pauses", reason=str(fault) or repr(fault))
+                await asyncio.sleep(LOOK)
+
+    async def seal(self, connection: Connection) -> int:
+        """Seal everything that is final; how many events that was."""
+        count = 0
+        for log in self.logs:
+            statement = SEAL.format(log=table(log))
+            while rows := await connection.fetch(statement, log, MOST, table(log)):
+                count += sum(row["events"] for row in rows)
+                self._unsigned |= {(log, row["vo"]): (row["last"], row["digest"]) for row in rows}
+        return count
+
+    async def sign(self, connection: Connection) -> None:
+        """Sign the newest seal of every chain that grew; each signature covers all that came before."""
+        if self._unsigned:
+            seals = [(log, vo, last, digest) for (log, vo), (last, digest) in self._unsigned.items()]
+            logs, vos, lasts, _ = map(list, zip(*seals, strict=True))
+            signatures = [self.key.sign(signed(*seal)) for seal in seals]
+            await connection.execute(SIGN, logs, vos, lasts, [public(self.key)] * len(seals), signatures)
+            self._unsigned.clear()
+
+    async def _round(self, connection: Connection) -> None:
+        await self.seal(connection)
+        now = asyncio.get_running_loop().time()
+        if now - self._signed_at > ANCHORED:
+            await self.sign(connection)
+            self._signed_at = now
+
+
+def signed(log: str, vo: str, last: int, digest: bytes) -> bytes:
+    """What a signature is made over."""
+    return f"spinor seal\n{log}\n{vo}\n{last}\n{digest.hex()}\n".encode()
+
+
+def public(key: Ed25519PrivateKey) -> str:
+    """The public half, hexadecimal."""
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
