@@ -1,8 +1,7 @@
 """GET /events: what happens in a VO, as it happens, as server-sent events that can be resumed."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
 import msgspec
@@ -19,8 +18,9 @@ from projections.history import sentence
 
 router = APIRouter(prefix="/api/v1", tags=["system"])
 PULSE = 15.0  # seconds between signs of life of a stream in which nothing happens
+SOON = 1.0  # seconds after which a new stream looks again for what it missed while it began
 PAGE = 500  # events read at once when catching up
-KNOWN = 10_000  # jobs of which a stream remembers the owner
+KNOWN = 10_000  # events, and owners of jobs, that a stream remembers
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -36,52 +36,64 @@ async def events(
 
 
 class Tail:
-    """One listener."""
+    """One listener. An event may be heard of twice (in the past, live, when looking again); it is told once."""
 
     def __init__(self, world: World, who: Principal) -> None:
         self._world, self._who = world, who
         self._owners: dict[int, tuple[str, str, str]] = {}
+        self._told: dict[int, None] = {}  # positions, in the order of telling
+        self._last = 0
 
     async def run(self, after: int, backlog: int) -> AsyncIterator[bytes]:
-        """Past events, then live ones without a gap between; listening begins before the past is read."""
+        """Past events, then live ones."""
         live = self._world.follow(self._who.vo)
         coming = asyncio.ensure_future(anext(live))
+        pause = SOON
         try:
             yield b": listening\n\n"
-            await asyncio.sleep(0)
-            last = after
-            async for batch in self._past(after, backlog):
-                yield await self._written(batch)
-                last = batch[-1].position
+            async for text in self._begun(after, backlog):
+                yield text
             while True:
-                done, _ = await asyncio.wait([coming], timeout=PULSE)
-                if not done:
+                done, _ = await asyncio.wait([coming], timeout=pause)
+                if not done:  # what came while listening began may have been missed
+                    pause = PULSE
                     yield b": still here\n\n"
+                    async for text in self._caught_up():
+                        yield text
                     continue
                 if isinstance(coming.exception(), StopAsyncIteration):
-                    return  # the gateway is closing; the listener resumes elsewhere, from its last event
+                    return
                 event, coming = coming.result(), asyncio.ensure_future(anext(live))
-                if event.position > last:
-                    yield await self._written([event])
+                yield await self._written([event])
         finally:
-            coming.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
-                await coming
-            if hasattr(live, "aclose"):
-                await live.aclose()
+            await _ended(coming, live)
 
-    async def _past(self, after: int, backlog: int) -> AsyncIterator[list[Recorded[Event]]]:
-        """Everything after a position, or the last few."""
-        batch = await self._world.recent(self._who.vo, after, PAGE if after else backlog) if after or backlog else []
+    async def _begun(self, after: int, backlog: int) -> AsyncIterator[bytes]:
+        if after:
+            self._last = after
+            async for text in self._caught_up():
+                yield text
+            return
+        batch = await self._world.recent(self._who.vo, 0, max(backlog, 1))
+        self._last = batch[-1].position if batch else 0
+        if backlog:
+            yield await self._written(batch)
+
+    async def _caught_up(self) -> AsyncIterator[bytes]:
+        """Everything after the last event that was told."""
+        batch = await self._world.recent(self._who.vo, self._last, PAGE)
         while batch:
-            yield batch
-            if not after or len(batch) < PAGE:
-                return
-            batch = await self._world.recent(self._who.vo, batch[-1].position, PAGE)
+            yield await self._written(batch)
+            batch = await self._world.recent(self._who.vo, self._last, PAGE) if len(batch) == PAGE else []
 
     async def _written(self, batch: list[Recorded[Event]]) -> bytes:
-        await self._learn(batch)
-        return b"".join(self._one(event) for event in batch if self._seen(event))
+        new = [event for event in batch if event.position not in self._told]
+        await self._learn(new)
+        self._told |= dict.fromkeys(event.position for event in new)
+        for old in list(self._told)[: max(len(self._told) - KNOWN, 0)]:
+            del self._told[old]
+        self._last = max(self._last, *(event.position for event in batch), 0)
+        return b"".join(self._one(event) for event in new if self._seen(event))
 
     async def _learn(self, batch: list[Recorded[Event]]) -> None:
         """Whose jobs these are."""
@@ -105,3 +117,10 @@ class Tail:
         line = sentence(event, {owner: name})
         data = msgspec.json.encode(line._asdict() | {"job": job, "position": event.position}, enc_hook=str)
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.position, line.topic.encode(), data)
+
+
+async def _ended(coming: asyncio.Future[Recorded[Event]], live: AsyncIterator[Recorded[Event]]) -> None:
+    coming.cancel()
+    await asyncio.gather(coming, return_exceptions=True)
+    if isinstance(live, AsyncGenerator):
+        await live.aclose()

@@ -29,8 +29,8 @@ async def running(site: Site, pilot: Pilot, name: str = "ann") -> int:
 async def test_a_job_from_offer_to_output(site: Site) -> None:
     ann, pilot = await site.user("ann"), await site.pilot()
     pfn = await stored(ann, b"input")
-    jdl = f'[Executable = "run.sh"; Parameters = {{"a", "b"}}; Arguments = "%s %j"; StdOutput = "out-%s-%j";'
-    jdl += f' InputSandbox = {{"{pfn}"}}; OutputSandbox = {{"out-%s-%j"}};]'
+    jdl = '[Executable = "run.sh"; Parameters = {"a", "b"}; Arguments = "%s %j"; StdOutput = "out-%s-%j";'
+    jdl += f' InputSandbox = "{pfn}"; OutputSandbox = "out-%s-%j";]'
     answer = await ann.post("/api/v1/jobs", json={"jdl": jdl})
     first = answer.json()["jobs"][0]["job"]
     match = await pilot.offer()

@@ -107,9 +107,7 @@ async def test_partial_submits_what_is_right_and_says_what_is_not(site: Site) ->
         (b'{"jobs": [1]}', "application/json", 422, "malformed"),
     ],
 )
-async def test_what_is_no_submission_is_refused(
-    site: Site, content: bytes, kind: str, status: int, code: str
-) -> None:
+async def test_what_is_no_submission_is_refused(site: Site, content: bytes, kind: str, status: int, code: str) -> None:
     ann = await site.user("ann")
     answer = await ann.post("/api/v1/jobs", content=content, headers={"content-type": kind})
     refusal(answer, status, code)
@@ -124,7 +122,9 @@ async def test_too_many_jobs_are_refused_together(site: Site) -> None:
 async def test_a_huge_body_is_refused(site: Site) -> None:
     ann = await site.user("ann")
     body = b'{"jobs": [' + b" " * (65 << 20) + b"]}"
-    refusal(await ann.post("/api/v1/jobs", content=body, headers={"content-type": "application/json"}), 413, "too-large")
+    refusal(
+        await ann.post("/api/v1/jobs", content=body, headers={"content-type": "application/json"}), 413, "too-large"
+    )
 
 
 async def test_somebody_elses_sandbox_is_no_input(site: Site) -> None:
