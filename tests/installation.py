@@ -71,10 +71,13 @@ class Installation:
 @asynccontextmanager
 async def installed(url: str, system: System = CORE, connections: int = 12) -> AsyncIterator[Installation]:
     """Migrate a database and open it."""
-    async with asyncpg.create_pool(url, min_size=1, max_size=connections) as pool:
+    pool = await asyncpg.create_pool(url, min_size=1, max_size=connections)
+    try:
         await migrate(pool, system)
         store = Store(pool, system.codec())
         yield Installation(url, pool, system, store, Decider(system, store), Wakes(pool))
+    finally:
+        pool.terminate()  # a test that failed may have left connections in use, and close() would wait for them
 
 
 def origin(actor: str = "user:ann", vo: str = "lhcb") -> Origin:
