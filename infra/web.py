@@ -9,11 +9,11 @@ from ipaddress import ip_address
 
 import uvicorn
 from fastapi import APIRouter
-from gateway.app import create
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from domain.errors import Code, Refused
 from domain.limits import Limits
+from gateway.app import create
 from gateway.objects import Objects, routes
 from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
@@ -71,11 +71,14 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # signals are the process's affair
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
         yield world
     finally:
         world.close()
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
+        listener.close()
         await engine.dispose()
 
 
