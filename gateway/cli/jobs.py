@@ -8,7 +8,7 @@ import typer
 from domain import jdl
 from domain.description import JobDescription, canonical, spelled
 from gateway.cli.ids import Ids, Json, numbers, told_each
-from gateway.cli.output import Column, Row, as_json, facts, json_lines, out, table
+from gateway.cli.output import ACTORS, Column, Row, as_json, facts, json_lines, out, table
 from gateway.cli.session import Session, connected
 from gateway.cli.text import ago, moment, shown, to_json
 
@@ -119,7 +119,7 @@ def _explain(answer: dict[str, Any]) -> None:
     out(f"job {answer.pop('job')} is {answer.pop('status')} since {moment(str(answer.pop('since')))}", style="bold")
     out(f"  why:  {answer.pop('detail')} ({answer.pop('code')})")
     who, next_ = answer.pop("who"), answer.pop("next")
-    out(f"  who:  {who}")
+    out(f"  who:  {ACTORS.get(who, who)}")
     if next_:
         out(f"  next: {next_}")
     reasons = answer.pop("reasons", None) or []

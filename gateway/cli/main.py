@@ -6,13 +6,12 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from domain.errors import Refused, Who
+from domain.errors import Refused
 from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, system, wait
 from gateway.cli.ids import fields
-from gateway.cli.output import asked, note
+from gateway.cli.output import ACTORS, asked, note
 from gateway.cli.text import clean, to_json
 
-ACTORS = {Who.USER: "you", Who.SITE: "the site", Who.OPERATOR: "the operator", Who.NOBODY: "nobody, it will pass"}
 ABOUT = """Spinor, the event-sourced interware: submit jobs, follow them, ask why.
 
 The gateway and the token come from SPINOR_URL and SPINOR_TOKEN, else from the credentials that `spinor up` or
@@ -79,6 +78,6 @@ def fail(refusal: Refused) -> NoReturn:
         sys.stderr.write(to_json(fields(refusal)) + "\n")
     else:
         note("error:", clean(refusal.what), style="bold red")
-        note("  who: ", ACTORS[refusal.code.value.who])
+        note("  who: ", ACTORS[refusal.code.value.who.value])
         note("  next:", clean(refusal.next))
     raise SystemExit(1)

@@ -16,6 +16,7 @@ from gateway.cli.text import clean, shown, to_json
 
 Row = Mapping[str, Any]
 GAP = 2
+ACTORS = {"user": "you", "site": "the site", "operator": "the operator", "nobody": "nobody, it will pass"}
 COLOURS = {
     "Done": "green", "Running": "cyan", "Completing": "cyan", "Matched": "blue", "Waiting": "yellow",
     "Stalled": "magenta", "Failed": "red", "Killed": "red", "Aborted": "red", "Submitted": "yellow",

@@ -22,6 +22,7 @@ COLUMNS = (
     Column("started_at", "started", rank=3, show=ago),
     Column("updated_at", "changed", rank=2, show=ago),
 )
+JOBS = (Column("job"), Column("name"), Column("status"), Column("attempt", rank=2), Column("matched_at", "got", rank=1))
 FACTS = {name: name.replace("_", " ") for name in ("stamp", "status", "vo", "site", "ce", "queue", "reason")}
 Stamp = Annotated[str, typer.Argument(metavar="STAMP")]
 
@@ -70,7 +71,7 @@ def show(stamp: Stamp, json: Json = False) -> None:
     facts({name: value for name, value in answer.items() if name not in lists}, FACTS)
     for name, rows in lists.items():
         note(f"{name.replace('_', ' ')}:")
-        table(rows, [Column(each, rank=number) for number, each in enumerate(rows[0])])
+        table(rows, JOBS if name == "jobs" else [Column(each, rank=number) for number, each in enumerate(rows[0])])
 
 
 def queues_list(json: Json = False) -> None:

@@ -32,17 +32,25 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 def shown(value: Any) -> str:
     """A value of JSON as people read it; lists with commas, times as `moment` writes them."""
-    if value is None:
-        return ""
+    if isinstance(value, dict | list | tuple):
+        return _shown_many(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.10g}"
-    if isinstance(value, list | tuple) and not any(isinstance(each, dict | list) for each in value):
-        return ", ".join(map(clean, value))
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, str):
+        return moment(value)
+    return "" if value is None else clean(value)
+
+
+def _shown_many(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> str:
+    """What holds nothing that holds something itself is written plainly, the rest as JSON."""
+    inner = value.values() if isinstance(value, dict) else value
+    if any(isinstance(each, dict | list) and each for each in inner):
         return clean(to_json(value))
-    return moment(value) if isinstance(value, str) and (time_of(value)) else clean(value)
+    if isinstance(value, dict):
+        return "  ".join(f"{clean(name)}={shown(each)}" for name, each in value.items())
+    return ", ".join(map(shown, value))
 
 
 def time_of(text: str) -> datetime | None:

@@ -118,6 +118,7 @@ def test_notes_go_to_stderr_on_one_line(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, ""), (True, "yes"), (1.5, "1.5"), (["a", "b"], "a, b"), ({"a": [1]}, '{"a": [1]}'),
+     ({"a": 1, "b": True}, "a=1  b=yes"),
      (10**20, "1" + "0" * 20), ("2026-13-99T99:99", "2026-13-99T99:99")],
 )  # fmt: skip
 def test_values_are_shown_as_people_read_them(value: Any, text: str) -> None:
