@@ -31,6 +31,7 @@ from projections.pilot_queue import queue as queue_of
 
 AT_ONCE = 200  # offers served by one transaction
 LONGEST = 55.0  # seconds an offer may wait
+BRIEFEST = 0.25  # seconds: one that does not want to wait is compared all the same with what waits for it
 CLAIM = """select q.queue, p.job, p.attempt, j.version, j.vo
     from unnest($1::text[], $2::int[]) q (queue, wanted)
     cross join lateral (select job, attempt from pilot_queue where queue = q.queue
@@ -127,7 +128,7 @@ class Matcher:
         self.offers[id_] = parked
         self._work.set()
         try:
-            match = await asyncio.wait_for(asyncio.shield(parked.answer), min(ask.wait, LONGEST))
+            match = await asyncio.wait_for(asyncio.shield(parked.answer), min(max(ask.wait, BRIEFEST), LONGEST))
         except TimeoutError:
             match = parked.answer.result() if parked.answer.done() else Match(id_)
         if self.offers.get(id_) is parked:
