@@ -68,24 +68,30 @@ class Tour:
         self.console = console
         self.url = url
         self.home = home
-        self.client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        headers = {"Authorization": f"Bearer {token}"}
+        self.client = httpx.Client(base_url=url, headers=headers, timeout=10)  # for what moves files, in threads
+        self.asking = httpx.AsyncClient(base_url=url, headers=headers, timeout=30)
 
     async def walk(self) -> None:
         """All steps in turn."""
         with self.client:
-            known = (await self._get("/api/v1/jobs", limit=1))["jobs"]
-            if known:
-                self.console.print(f"jobs of earlier runs are still known, up to {known[0]['job']}\n")
-            production = await self._submit("production.jdl", ("generate.py", "physics.json"))
-            wish = await self._submit("wish.jdl", ())
-            self.console.print(f"submitted one parametric description: jobs {production[0]} to {production[-1]}")
-            rows = await self._progress(production, "production")
-            outputs = [row["output"] for row in rows]
-            merge = await self._submit("merge.jdl", ("merge.py", "plot.py", "physics.json"), outputs)
-            self.console.print(f"submitted the merge of their outputs: job {merge[0]}")
-            (done,) = await self._progress(merge, "merge")
-            results = await asyncio.to_thread(self._fetch, done["output"], merge[0])
-            await self._tell(merge[0], wish[0], results)
+            async with self.asking:
+                await self._steps()
+
+    async def _steps(self) -> None:
+        known = (await self._get("/api/v1/jobs", limit=1))["jobs"]
+        if known:
+            self.console.print(f"jobs of earlier runs are still known, up to {known[0]['job']}\n")
+        production = await self._submit("production.jdl", ("generate.py", "physics.json"))
+        wish = await self._submit("wish.jdl", ())
+        self.console.print(f"submitted one parametric description: jobs {production[0]} to {production[-1]}")
+        rows = await self._progress(production, "production")
+        outputs = [row["output"] for row in rows]
+        merge = await self._submit("merge.jdl", ("merge.py", "plot.py", "physics.json"), outputs)
+        self.console.print(f"submitted the merge of their outputs: job {merge[0]}")
+        (done,) = await self._progress(merge, "merge")
+        results = await asyncio.to_thread(self._fetch, done["output"], merge[0])
+        await self._tell(merge[0], wish[0], results)
 
     async def _tell(self, merge: int, wish: int, results: Path) -> None:
         self.console.print("\n" + (results / "dimuon.txt").read_text(), markup=False)
@@ -112,8 +118,7 @@ class Tour:
         """Upload the input sandbox, submit the JDL with its name in it; the job numbers."""
         jdl = files("infra.demo").joinpath(name).read_text()
         pfns = [*([await asyncio.to_thread(self._upload, inputs)] if inputs else []), *more]
-        answer = await asyncio.to_thread(self.client.post, "/api/v1/jobs", json={"jdl": with_sandboxes(jdl, pfns)})
-        body = _checked(answer)
+        body = _checked(await self.asking.post("/api/v1/jobs", json={"jdl": with_sandboxes(jdl, pfns)}))
         return [job["job"] for job in body["jobs"]]
 
     def _upload(self, names: Sequence[str]) -> str:
@@ -164,7 +169,7 @@ class Tour:
         self.console.print(table)
 
     async def _get(self, path: str, **parameters: Any) -> Any:
-        return _checked(await asyncio.to_thread(self.client.get, path, params=parameters))
+        return _checked(await self.asking.get(path, params=parameters))
 
 
 def with_sandboxes(jdl: str, pfns: Sequence[str]) -> str:
