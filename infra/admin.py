@@ -1,10 +1,13 @@
 """What operators do now and then: migrate, rebuild, reset, look at the settings."""
 
 import importlib
+import json
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import typer
 from pydantic import SecretStr
 from rich.console import Console
@@ -13,8 +16,10 @@ from rich.table import Table
 
 from domain.errors import Code, Refused
 from infra.runtime import opened
+from infra.seal import public, signing_key
 from infra.settings import Settings
 from infra.system import System
+from infra.verify import verify
 
 
 async def migrated(system: System, settings: Settings) -> list[str]:
@@ -31,6 +36,29 @@ async def rebuilt(system: System, settings: Settings, view: str) -> None:
         bar = progress.add_task(f"rebuilding {view}", total=None)
         async with opened(system, settings) as runtime:
             await rebuild(runtime, view, lambda done, total: progress.update(bar, completed=done, total=total))
+
+
+async def verified(system: System, settings: Settings, vo: str, former: Sequence[str], as_json: bool) -> int:
+    """Walk the log against its seals and tell what was found; 1 when something is wrong, else 0."""
+    key = public(signing_key(settings))
+    async with opened(system, settings) as runtime:
+        report = await verify(runtime.store, system.logs, {key, *former}, vo)
+    if as_json:
+        told = msgspec.to_builtins(report) | {"ok": not report.faults, "key": key}
+        typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        return int(bool(report.faults))
+    rows = Table("log", "VO", "events", "seals", "unsealed", "up to", "digest", box=None, pad_edge=False)
+    for chain in report.chains:
+        rows.add_row(*map(str, chain))
+    Console().print(rows)
+    typer.echo(f"{report.signatures} signatures, by this installation's key {key}")
+    for fault in report.faults:
+        typer.echo(f"{fault.log}, {fault.vo}: events {fault.first} to {fault.last}: {fault.problem}")
+    if report.faults:
+        first = report.faults[0]
+        raise Refused(Code.LOG_CHANGED, log=first.log, vo=first.vo, first=first.first, last=first.last)
+    typer.echo("the log is what was sealed")
+    return 0
 
 
 def reset(settings: Settings, yes: bool) -> None:
@@ -58,12 +86,19 @@ def reset(settings: Settings, yes: bool) -> None:
     typer.echo(f"removed {settings.data}")
 
 
-def show(settings: Settings) -> None:
+def show(settings: Settings, as_json: bool) -> None:
     """Every setting as a row; a secret only says whether it is set."""
-    rows = Table("variable", "value", "what it is", box=None, pad_edge=False)
-    for name, field in type(settings).model_fields.items():
-        rows.add_row(f"SPINOR_{name.upper()}", _shown(getattr(settings, name)), field.description or "")
-    Console().print(rows)
+    rows = [
+        {"variable": f"SPINOR_{name.upper()}", "value": _shown(getattr(settings, name)), "what": field.description}
+        for name, field in type(settings).model_fields.items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("variable", "value", "what it is", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
 
 
 def _shown(value: Any) -> str:

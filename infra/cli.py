@@ -11,11 +11,8 @@ import typer
 
 from domain.errors import Refused
 from gateway.cli.main import application, fail
-from infra import admin, pilot_here
-from infra.app import CORE
-from infra.serve import serve
+from infra import pilot_here
 from infra.settings import Settings, settings
-from infra.system import System
 
 app = application()
 for group in app.registered_groups:
@@ -101,6 +98,8 @@ def timers(database: Database = None, bus: Bus = None, data: Data = None) -> Non
 @app.command()
 def migrate(database: Database = None, data: Data = None) -> None:
     """Bring the database up to this release; every part does so when it starts, too."""
+    from infra import admin
+
     done = _run(admin.migrated(_system(), _settings(database=database, data=data)))
     typer.echo("\n".join(done) or "nothing to do")
 
@@ -108,13 +107,30 @@ def migrate(database: Database = None, data: Data = None) -> None:
 @app.command()
 def rebuild(view: str, database: Database = None, data: Data = None) -> None:
     """Fill a view anew from the log, beside the live one, then swap the two."""
+    from infra import admin
+
     _known([view], [projection.name for projection in _system().projections], "view")
     _run(admin.rebuilt(_system(), _settings(database=database, data=data), view))
 
 
 @app.command()
+def verify(
+    vo: Annotated[str, typer.Option(help="only this VO")] = "",
+    key: Annotated[list[str] | None, typer.Option(help="a former key of this installation, to be trusted too")] = None,
+    database: Database = None, data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:  # fmt: skip
+    """Check the whole log against its seals: find what was changed, removed or slipped in."""
+    from infra import admin
+
+    raise typer.Exit(_run(admin.verified(_system(), _settings(database=database, data=data), vo, key or (), json)))
+
+
+@app.command()
 def reset(data: Data = None, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
     """Remove everything this installation keeps below its data directory."""
+    from infra import admin
+
     admin.reset(_settings(data=data), yes)
 
 
@@ -130,9 +146,11 @@ def doctor(
 
 
 @app.command("settings")
-def show_settings() -> None:
+def show_settings(json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
     """List every setting, its variable and its value in force; secrets are not shown."""
-    admin.show(_settings())
+    from infra import admin
+
+    admin.show(_settings(), json)
 
 
 def main() -> None:
@@ -143,7 +161,7 @@ def main() -> None:
         fail(refusal)
 
 
-_chosen: list[System] = [CORE]
+_chosen: list[str] = [""]
 
 
 @app.callback()
@@ -151,12 +169,15 @@ def _common(
     system: Annotated[str, typer.Option(help="module:name of a system, for communities with parts of their own")] = "",
 ) -> None:
     """Spinor, the event-sourced interware."""
-    if system:
-        _chosen[0] = admin.load(system)
+    _chosen[0] = system
 
 
-def _system() -> System:
-    return _chosen[0]
+def _system() -> Any:
+    """The system in force; read only when a command needs it, for the commands of users must start fast."""
+    from infra.admin import load
+    from infra.app import CORE
+
+    return load(_chosen[0]) if _chosen[0] else CORE
 
 
 def _settings(**given: Any) -> Settings:
@@ -179,6 +200,8 @@ def _settings(**given: Any) -> Settings:
 
 
 def _serve(parts: list[str], names: list[str] | None = None, **given: Any) -> None:
+    from infra.serve import serve
+
     _run(serve(_system(), _settings(**given), parts, names or ()))
 
 
