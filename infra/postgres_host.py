@@ -86,7 +86,7 @@ class Account(NamedTuple):
                               timeout=300, **self._identity())  # fmt: skip
         if done.returncode:
             raise Refused(Code.DATABASE_START, problem=last_words(done.stderr), log=str(command[0]))
-        return done.stdout.strip()
+        return str(done.stdout).strip()
 
     def start(self, command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start one that stays; it is asked to stop when the calling thread ends in whatever way."""
