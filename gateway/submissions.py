@@ -18,6 +18,7 @@ from gateway.errors import LATER, explained, problem
 from gateway.keys import Keyed
 from gateway.ports import Answer, Outside, Principal, World
 from gateway.rights import ADMINISTRATORS, User
+from projections.jobs import some
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 AT_ONCE = 2000  # commands in one question
@@ -144,7 +145,8 @@ async def _submit(world: World, who: Principal, submission: UUID, digest: str, a
     answers: list[Answer] = []
     for start in range(0, len(commands), AT_ONCE):
         answers += await world.ask(who, commands[start : start + AT_ONCE])
-    results = iter(_results(reserved.first, answers, reserved.repeated))
+    there = await _there(world, who, reserved.first, accepted.jobs, answers)
+    results = iter(_results(reserved.first, answers, there))
     return {
         "submission": submission,
         "jobs": [next(results) if isinstance(job, Item) else _errors(job) for job in accepted.places],
@@ -158,11 +160,24 @@ def _command(number: int, who: Principal, job: Item) -> SubmitJob:
     )  # fmt: skip
 
 
-def _results(first: int, answers: Sequence[Answer], repeated: bool) -> Iterable[dict[str, Any]]:
+async def _there(
+    world: World, who: Principal, first: int, jobs: Sequence[Item], answers: Sequence[Answer]
+) -> frozenset[int]:
+    """The numbers that exist because this very submission came before, or comes twice at this moment."""
+    exist = [n for n, each in enumerate(answers, first) if each.refusal and each.refusal.code is Code.JOB_EXISTS]
+    rows = await world.read(some(who.vo, exist)) if exist else []
+    return frozenset(
+        row["job"]
+        for row in rows
+        if (row["owner"], row["description"]) == (who.subject, jobs[row["job"] - first].description)
+    )
+
+
+def _results(first: int, answers: Sequence[Answer], there: frozenset[int]) -> Iterable[dict[str, Any]]:
     """What became of each; raises Refused when one may still become something, so that the client asks again."""
     for number, answer in enumerate(answers, first):
         refusal = answer.refusal
-        if refusal is None or (refusal.code is Code.JOB_EXISTS and repeated):
+        if refusal is None or number in there:
             yield {"job": number, "status": Status.RECEIVED.value}
         elif refusal.code in LATER:
             raise refusal
