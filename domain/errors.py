@@ -87,6 +87,8 @@ class Code(Enum):
     BUSY = Advice("somebody else changes the same thing at the moment", Who.NOBODY, "try again")
     BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")
     SETTING = Advice("the setting {name}: {problem}", Who.OPERATOR, "spinor doctor")
+    LOG_CHANGED = Advice("events {first} to {last} of {vo} in the log of {log} are not those that were sealed",
+                         Who.OPERATOR, "compare them with a backup: spinor verify --json")  # fmt: skip
     DEMO_FAILED = Advice("job {job} of the demonstration ended as {status}", Who.OPERATOR, "spinor history job {job}")
     EXTENSION = Advice("{problem}", Who.USER, "{next}")
 

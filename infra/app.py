@@ -12,6 +12,7 @@ from infra.consumers import follow_policy, follow_view
 from infra.matcher import Matcher
 from infra.relay import Relay
 from infra.runtime import Runtime
+from infra.seal import Sealer, signing_key
 from infra.system import System
 from infra.timers import Timers
 from projections import activity, assignments, jobs, pilot_queue, pilots
@@ -56,9 +57,11 @@ async def dispatch(runtime: Runtime) -> None:
 
 
 def relay(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:
-    """Publish every log."""
+    """Publish every log, and seal it."""
     logs = runtime.system.logs
-    return [Relay(runtime.store, runtime.bus, runtime.wakes, log, runtime.partitions).run() for log in logs]
+    sealer = Sealer(runtime.store, logs, signing_key(runtime.settings))
+    relays = [Relay(runtime.store, runtime.bus, runtime.wakes, log, runtime.partitions) for log in logs]
+    return [*(relay.run() for relay in relays), sealer.run()]
 
 
 def timers(runtime: Runtime) -> Coroutine[Any, Any, None]:

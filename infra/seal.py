@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from infra.leader import leading
+from infra.settings import Settings
 from infra.store import Connection, Store, table
+from infra.tokens import derived, installation_secret
 
 LOOK = 1.0  # seconds between looks: so long an event may stay unsealed
 MOST = 5000  # events under one seal, so that a fault is narrowed down to as many
@@ -24,10 +26,13 @@ ANCHORED = 60.0  # seconds between signatures
 # Everything but `tx`, which is bookkeeping of the server and another one after a restore.
 ROW = """record_send(row(position, stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id,
     actor, vo, token, recorded_at))"""
-SEAL = f"""with fresh as materialized (
-        select vo, position, {ROW} as bytes from {{log}}
-        where position > (select coalesce(max(last), 0) from seals where log = $1)
-          and position <= (select position from log_heads where log = $3) order by position limit $2),
+# The next positions from the first that exists: a bare limit would sort all that waits, each time.
+SEAL = f"""with head as materialized (select position from log_heads where log = $3),
+    start as materialized (select min(position) as position from {{log}}
+        where position > (select coalesce(max(last), 0) from seals where log = $1)),
+    fresh as materialized (select vo, position, {ROW} as bytes from {{log}}
+        where position >= (select position from start) and position < (select position from start) + $2::int
+          and position <= (select position from head)),
     folded as (select vo, min(position) as first, max(position) as last, count(*)::int as events,
                       string_agg(bytes, '' order by position) as rows from fresh group by vo)
     insert into seals (log, vo, first, last, events, digest)
@@ -92,6 +97,12 @@ class Sealer:
 def signed(log: str, vo: str, last: int, digest: bytes) -> bytes:
     """What a signature is made over."""
     return f"spinor seal\n{log}\n{vo}\n{last}\n{digest.hex()}\n".encode()
+
+
+def signing_key(settings: Settings) -> Ed25519PrivateKey:
+    """The key of this installation."""
+    secret = installation_secret(settings.secret.get_secret_value(), settings.data)
+    return Ed25519PrivateKey.from_private_bytes(derived(secret, "seals"))
 
 
 def public(key: Ed25519PrivateKey) -> str:

@@ -1,19 +1,27 @@
 """Whoever changes the log is found, by the positions of what was changed; nobody else is suspected."""
 
+import asyncio
+import json
 import struct
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from installation import Installation, fact, on_either, submitted
+from installation import Installation, fact, on_either, request, submit, submitted
 
+from domain.errors import Refused
 from domain.values import job_stream
+from infra import admin
+from infra.app import CORE
 from infra.seal import MOST, Sealer, public
+from infra.serve import running
+from infra.settings import settings
 from infra.verify import Fault, Report, verify
 
 __all__ = ["on_either"]
@@ -240,3 +248,24 @@ async def test_many_events_are_sealed_in_parts_and_one_vo_can_be_asked_for(vault
     assert (chain.seals, chain.events) == (5, len(many) + 6)
     await vault.tamper("update log_jobs set data = data || ' ' where position = 7")
     assert (await vault.verify("belle2")).faults == []
+
+
+async def test_the_system_seals_what_it_does_and_the_command_says_so(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = settings(database=database, data=tmp_path)
+    async with running(CORE, chosen, ("dispatch", "relay")) as work:
+        await work.runtime.bus.request([request(submit(job)) for job in range(1, 6)], 30)
+        while not await work.runtime.pool.fetchval("select count(*) from anchors"):
+            await asyncio.sleep(0.05)
+        assert await admin.verified(CORE, chosen, "", (), False) == 0
+        assert "the log is what was sealed" in capsys.readouterr().out
+        async with work.runtime.pool.acquire() as connection:
+            await connection.execute("set session_replication_role = replica")
+            await connection.execute("update log_jobs set data = data || ' ' where position = 3")
+    with pytest.raises(Refused, match="events 1 to 5 of lhcb"):
+        await admin.verified(CORE, chosen, "", (), False)
+    capsys.readouterr()
+    assert await admin.verified(CORE, chosen, "lhcb", (), True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["faults"][0][:4]) == (False, ["jobs", "lhcb", 1, 5])
