@@ -197,7 +197,7 @@ class Follower:
             raise Fenced(self.name)
 
     async def _parked(self, connection: Connection) -> set[UUID]:
-        """The streams that wait; somebody may have freed some (`infra.rebuild.retry_parked`)."""
+        """The streams that wait; somebody may have freed some (`infra.parking.retry_parked`)."""
         rows = await connection.fetch(
             "select stream_id from parked where consumer = $1 and log = $2", self.name, self.log
         )
