@@ -83,6 +83,10 @@ class Code(Enum):
     NOT_ENDED = Advice("{left} of {jobs} jobs have not ended within {seconds} s", Who.NOBODY, "spinor job why {job}")
     NO_INSTALLATION = Advice("nothing says where the gateway is: there is no {path}", Who.USER,
                              "spinor up, or set SPINOR_URL and SPINOR_TOKEN")  # fmt: skip
+    BUS_CONNECT = Advice("the message bus cannot be reached: {problem}", Who.OPERATOR,
+                         "start RabbitMQ, or mend SPINOR_BUS; spinor doctor")  # fmt: skip
+    DATABASE_CONNECT = Advice("the database cannot be reached: {problem}", Who.OPERATOR,
+                              "start PostgreSQL, or mend SPINOR_DATABASE; spinor doctor")  # fmt: skip
     DEADLINE = Advice("no answer came within {seconds} s", Who.OPERATOR, "spinor status")
     BUSY = Advice("somebody else changes the same thing at the moment", Who.NOBODY, "try again")
     BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")

@@ -34,14 +34,14 @@ async def rebuilt(system: System, settings: Settings, view: str) -> None:
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"rebuilding {view}", total=None)
-        async with opened(system, settings) as runtime:
+        async with opened(system, settings, beside=True) as runtime:
             await rebuild(runtime, view, lambda done, total: progress.update(bar, completed=done, total=total))
 
 
 async def verified(system: System, settings: Settings, vo: str, former: Sequence[str], as_json: bool) -> int:
     """Walk the log against its seals and tell what was found; 1 when something is wrong, else 0."""
     key = public(signing_key(settings))
-    async with opened(system, settings) as runtime:
+    async with opened(system, settings, beside=True) as runtime:
         report = await verify(runtime.store, system.logs, {key, *former}, vo)
     if as_json:
         told = msgspec.to_builtins(report) | {"ok": not report.faults, "key": key}

@@ -1,8 +1,10 @@
 """What one process works with: pools, log, bus, objects; opened from the settings, closed in reverse."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -23,6 +25,7 @@ from infra.store import Store
 from infra.system import System
 from infra.wake import Wakes
 
+PATIENCE = 30.0  # seconds that a broker may need to come up
 SESSION = {"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"}
 
 
@@ -52,15 +55,15 @@ class Runtime:
 
 
 @asynccontextmanager
-async def opened(system: System, settings: Settings) -> AsyncIterator[Runtime]:
-    """Open everything the settings name.
+async def opened(system: System, settings: Settings, *, beside: bool = False) -> AsyncIterator[Runtime]:
+    """Open everything the settings name; `beside` shares the embedded database of a process that has it already.
 
     Raises:
-        Refused: DATABASE_AWAY, BUS_AWAY, or what the embedded database says.
+        Refused: DATABASE_CONNECT, BUS_CONNECT, or what the embedded database says.
     """
     system.check()
     async with AsyncExitStack() as stack:
-        url = settings.database or await stack.enter_async_context(Embedded(settings.data / "postgres"))
+        url = settings.database or await _embedded(stack, settings.data, beside)
         pool = await _pool(url, settings)
         stack.push_async_callback(pool.close)
         migrated = await migrate(pool, system)
@@ -68,10 +71,23 @@ async def opened(system: System, settings: Settings) -> AsyncIterator[Runtime]:
         wakes = Wakes(pool)
         bus = _bus(system, settings, pool)
         stack.push_async_callback(bus.close)
+        await _reached(bus)
         partitions = await pool.fetchval("select partitions from installation")
         yield Runtime(
             system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool), partitions, url, migrated
         )
+
+
+async def _embedded(stack: AsyncExitStack, data: Path, beside: bool) -> str:
+    note = data / "postgres.url"
+    try:
+        url = await stack.enter_async_context(Embedded(data / "postgres"))
+    except Refused as refusal:
+        if not (beside and refusal.code is Code.DATABASE_HELD and note.exists()):
+            raise
+        return note.read_text()
+    note.write_text(url)
+    return url
 
 
 async def _pool(url: str, settings: Settings) -> asyncpg.Pool:
@@ -83,7 +99,16 @@ async def _pool(url: str, settings: Settings) -> asyncpg.Pool:
             server_settings=SESSION,
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as fault:
-        raise Refused(Code.DATABASE_AWAY, problem=str(fault)) from fault
+        raise Refused(Code.DATABASE_CONNECT, problem=str(fault) or repr(fault)) from fault
+
+
+async def _reached(bus: Bus) -> None:
+    """A broker may start together with us; one that does not come is an error, not a process that seems to work."""
+    until = asyncio.get_running_loop().time() + PATIENCE
+    while not (health := await bus.health()).up:
+        if asyncio.get_running_loop().time() > until:
+            raise Refused(Code.BUS_CONNECT, problem=health.detail)
+        await asyncio.sleep(0.5)
 
 
 def _bus(system: System, settings: Settings, pool: asyncpg.Pool) -> Bus:

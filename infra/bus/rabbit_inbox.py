@@ -49,13 +49,17 @@ class Inbox:
 
     async def run(self) -> None:
         """Take messages until `stop`; FastStream comes back by itself once it has been connected."""
+        away = False
         while not self._end.is_set():
             broker = self._broker()
             try:
                 await broker.start()
+                away = False
                 await self._end.wait()
             except Exception as error:
-                _log.warning("bus.inbox_away", error=repr(error))
+                if not away:  # said once, not twice a second
+                    _log.warning("bus.inbox_away", error=repr(error))
+                away = True
             finally:
                 await broker.stop()
             with suppress(TimeoutError):
