@@ -86,6 +86,11 @@ class Codec:
         for subject in subjects:
             self.keys.pop(subject, None)
 
+    def forget_all(self) -> None:
+        """Drop all keys from memory."""
+        self.keys.clear()
+        self._sealed.clear()
+
     def unseal(self, event: Event) -> Event:
         """The event with its sealed fields in clear, or `(forgotten)` where the key is gone."""
         sealed = getattr(event, "SEALED", None)

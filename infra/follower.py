@@ -28,11 +28,12 @@ MOVE = """update positions p set position = u.new, updated_at = now(),
         gaps = p.gaps + case when u.partition = $6 then $8 else 0 end
     from unnest($3::int[], $4::bigint[], $5::bigint[]) u (partition, old, new)
     where p.consumer = $1 and p.log = $2 and p.partition = u.partition and p.position = u.old
+        and (select epoch from installation) = $9
     returning p.partition"""
 
 
 class Fenced(Exception):
-    """Another process moved this consumer's position: it owns the partition now."""
+    """Another process moved this consumer's position and owns the partition now, or the database was rewound."""
 
 
 @dataclass
@@ -191,7 +192,7 @@ class Follower:
             return
         done = await connection.fetch(
             MOVE, self.name, self.log, changed, [self.stored[n] for n in changed], [target[n] for n in changed],
-            changed[0], self.duplicates, self.gaps,
+            changed[0], self.duplicates, self.gaps, self.epoch,
         )  # fmt: skip
         if len(done) < len(changed) or (self.parked and await self._parked(connection) != self.parked):
             raise Fenced(self.name)

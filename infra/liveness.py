@@ -9,6 +9,8 @@ import asyncpg
 import msgspec
 import structlog
 
+from infra.store import TROUBLE
+
 PAUSE = 1.0  # seconds
 HEARD = """insert into liveness (stream_id, seen, report)
     select * from unnest($1::uuid[], $2::timestamptz[], $3::text[])
@@ -50,7 +52,7 @@ class Liveness:
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute("set local synchronous_commit = off")
                 await connection.execute(HEARD, streams, [batch[s][0] for s in streams], [batch[s][1] for s in streams])
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        except TROUBLE as fault:
             log_.warning("signs of life wait", reason=repr(fault))
             for stream, (seen, text) in self._heard.items():
                 batch[stream] = (seen, text or batch.get(stream, (seen, None))[1])

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -25,7 +24,7 @@ from infra.bus.interface import Bus
 from infra.bus.messages import Envelope, now
 from infra.decider import Decider
 from infra.leader import leading
-from infra.store import Conflict, Connection, record
+from infra.store import TROUBLE, Conflict, Connection, record
 from infra.wake import Wakes
 from projections.pilot_queue import queue as queue_of
 
@@ -73,6 +72,7 @@ class Parked:
         self.offer = offer
         self.answer: asyncio.Future[Match] = asyncio.get_running_loop().create_future()
         self.fresh = True  # not yet compared with all queues
+        self.asking = 0  # a pilot whose gateway died asks again while the first question still waits
         self.decision = Decision(None, 0, {})
 
 
@@ -99,7 +99,7 @@ class Matcher:
                     stack.push_async_callback(await self.bus.subscribe("matcher", "jobs", self.partitions, self._heard))
                     stack.push_async_callback(await self.bus.provide("match", self._asked))
                     await self._lead(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Refused) as fault:
+            except (*TROUBLE, Refused) as fault:
                 log_.warning("matcher pauses", reason=str(fault) or repr(fault))
                 self._reload = True
                 await asyncio.sleep(1)
@@ -127,11 +127,14 @@ class Matcher:
         parked = self.offers.get(id_) or Parked(ask.offer)
         self.offers[id_] = parked
         self._work.set()
+        parked.asking += 1
         try:
             match = await asyncio.wait_for(asyncio.shield(parked.answer), min(max(ask.wait, BRIEFEST), LONGEST))
         except TimeoutError:
             match = parked.answer.result() if parked.answer.done() else Match(id_)
-        if self.offers.get(id_) is parked:
+        finally:
+            parked.asking -= 1
+        if not parked.asking and self.offers.get(id_) is parked:
             del self.offers[id_]
         return msgspec.json.encode(match)
 

@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-import asyncpg
 import structlog
 
 from domain.errors import Refused
@@ -13,7 +12,7 @@ from infra.bus.interface import Bus
 from infra.bus.messages import Envelope, WireEvent
 from infra.leader import leading
 from infra.reader import Reader
-from infra.store import Connection, Store, table, wired
+from infra.store import TROUBLE, Connection, Store, table, wired
 from infra.wake import Wakes
 
 PACK = 200  # events in one envelope
@@ -43,7 +42,7 @@ class Relay:
             try:
                 async with leading(self.store.pool, f"relay.{self.log}") as connection:
                     await self._lead(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Refused) as fault:
+            except (*TROUBLE, Refused) as fault:
                 log_.warning("relay pauses", log=self.log, reason=str(fault) or repr(fault))
                 await asyncio.sleep(LOOK)
 
@@ -56,6 +55,8 @@ class Relay:
         while True:
             self._woken.clear()
             rows = await reader.next(connection, BATCH)
+            if await connection.fetchval("select epoch from installation") != self.epoch:
+                return
             if rows:
                 await self._publish(connection, [wired(row) for row in rows])
             elif reader.blocked:

@@ -34,11 +34,13 @@ MARKED = (4 << 76) | (0b10 << 62)  # version 4, made twice as fast as by uuid4
 getrandbits = random.SystemRandom().getrandbits
 
 
+# Whatever a lost connection makes of what was under way; the client library may lose track of its own state, too.
+TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # The database, not the work, is in trouble: try the same again when it is better.
 AWAY = (
     OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError, asyncpg.DiskFullError, asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError, asyncpg.InternalClientError,
 )  # fmt: skip
 
 
@@ -213,6 +215,11 @@ class Store:
                      e.actor, e.vo, e.at)
             for e in shown
         ]  # fmt: skip
+
+    def renew(self) -> None:
+        """Forget what was learned from the database: it may be another one now, with other keys and partitions."""
+        self.codec.forget_all()
+        self._ranges.clear()
 
     async def make_room(self, last: int) -> None:
         """Make sure that the log has partitions for job numbers up to `last`, and three more ahead."""

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -15,7 +14,7 @@ from domain.messages import Event, Later, Recorded
 from infra.bus.interface import Bus
 from infra.bus.messages import Request
 from infra.leader import leading
-from infra.store import Connection, Store
+from infra.store import TROUBLE, Connection, Store
 from infra.wake import Wakes
 
 TIMERS = UUID("0f9b4e4e-2f7e-5a3f-9a55-74696d657273")
@@ -82,7 +81,7 @@ class Timers:
                 async with leading(self.store.pool, "timers") as connection:
                     while True:
                         await self._wait(await self.fire(connection))
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Refused) as fault:
+            except (*TROUBLE, Refused) as fault:
                 log_.warning("timers pause", reason=str(fault) or repr(fault))
                 await asyncio.sleep(1)
 

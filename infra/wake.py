@@ -6,6 +6,8 @@ from typing import Any
 
 import asyncpg
 
+from infra.store import TROUBLE
+
 CHANNEL = "spinor"
 PAUSE = 0.005  # seconds: many commits, one NOTIFY
 
@@ -45,7 +47,7 @@ class Wakes:
                             await asyncio.sleep(5)
                     finally:
                         await _forget(connection, self._heard)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except TROUBLE:
                 await asyncio.sleep(1)
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
@@ -64,7 +66,7 @@ class Wakes:
         names, self._due = self._due, set()
         try:
             await self._pool.execute("select pg_notify($1, name) from unnest($2::text[]) name", CHANNEL, sorted(names))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except TROUBLE:
             return  # whoever waits looks once a second anyway
 
 

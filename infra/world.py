@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 from sqlalchemy import Select
 from sqlalchemy.exc import DBAPIError
@@ -23,7 +22,7 @@ from infra import matcher, status
 from infra.bus.messages import DeadLetter, Outcome, Request
 from infra.deadletters import listed, sent_again
 from infra.runtime import Runtime
-from infra.store import SELECT, table
+from infra.store import AWAY, SELECT, table
 from infra.tokens import Tokens
 
 ANSWER = 30.0  # seconds a command may take
@@ -31,7 +30,6 @@ CHUNK = 2000
 RESERVE = """with numbers as (update job_numbers set last = last + $4 returning last - $4 + 1 as first)
     insert into submissions (id, vo, digest, first_job, jobs) select $1, $2, $3, first, $4 from numbers
     on conflict (id) do nothing returning first_job"""
-AWAY = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
 
 
 @contextmanager
