@@ -152,6 +152,14 @@ class LoseJob(AttemptCommand, frozen=True):
     detail: str = ""
 
 
+class ResumeJob(AttemptCommand, frozen=True):
+    """Note that a stalled job was heard of again by its pilot."""
+
+    TOPIC = "job.resume"
+    KEYED = False
+    pilot: str
+
+
 class ExpireJob(AttemptCommand, frozen=True):
     """Fail a job that nobody took within the time it may wait."""
 
@@ -464,6 +472,12 @@ class Job(Aggregate, frozen=True):
         self._current(command)
         if self.status in (S.RUNNING, S.COMPLETING):
             yield Job.Stalled(self.attempt)
+
+    def resume(self, command: ResumeJob, origin: Origin) -> Decision:
+        """A sign of life makes a stalled job Running again, and never wakes one that has ended."""
+        self._current(command)
+        if command.pilot == self.pilot:
+            yield from self._resumed()
 
     def lose(self, command: LoseJob, origin: Origin) -> Decision:
         """An attempt in a pilot's hands that nobody will ever finish has failed."""

@@ -3,7 +3,7 @@
 A pilot's token names its VO, its stamp and its incarnation; nothing in a body can widen that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
@@ -13,7 +13,8 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from domain.errors import Code, Refused
-from domain.job import HELD_BY_PILOT
+from domain.job import HELD_BY_PILOT, ResumeJob
+from domain.job import Status as JobStatus
 from domain.matching import Offer
 from domain.pilot import AdmitPilot, Pilot, PilotCommand, RetirePilot, StartPilot, Status
 from domain.sandbox import parse_pfn
@@ -202,7 +203,15 @@ async def report(who: rights.Pilot, row: Current, outside: Outside, body: Report
     results = batch.results(answers)
     alive = [item for item in body.alive if isinstance(item, dict)]
     rows = await _rows(outside, who, alive)
+    await _resume(outside, who, rows.values())
     return {"results": results, "commands": [kill for item in alive for kill in _lives(outside, who, rows, item)]}
+
+
+async def _resume(world: World, who: Principal, rows: Iterable[Row]) -> None:
+    """Stalled jobs of which a pilot says that they live run again."""
+    stalled = [row for row in rows if row["status"] == JobStatus.STALLED and row["pilot"] == who.subject]
+    if stalled:
+        await world.ask(who, [(uuid4(), ResumeJob(row["job"], row["attempt"], who.subject)) for row in stalled])
 
 
 async def _rows(world: World, who: Principal, items: Sequence[Any]) -> Mapping[int, Row]:

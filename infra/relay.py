@@ -32,6 +32,7 @@ class Relay:
         self.log = log
         self.partitions = partitions
         self.epoch = 0
+        self.wakes = wakes
         self._woken = wakes.event(log)
         self._sent: dict[int, int] = {}
         self._beat = 0.0
@@ -72,6 +73,7 @@ class Relay:
         await connection.execute(
             "update log_heads set position = $2, updated_at = now() where log = $1", table(self.log), last
         )
+        self.wakes.wake(f"{self.log}.final")
 
     def _packed(self, events: Sequence[WireEvent]) -> list[Envelope]:
         parts: dict[int, list[WireEvent]] = defaultdict(list)

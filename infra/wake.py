@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -9,6 +10,7 @@ import asyncpg
 from infra.store import TROUBLE
 
 CHANNEL = "spinor"
+NOTIFY = "select pg_notify($1, name) from unnest($2::text[]) name"
 PAUSE = 0.005  # seconds: many commits, one NOTIFY
 
 
@@ -27,6 +29,10 @@ class Wakes:
         event = asyncio.Event()
         self._events[name].append(event)
         return event
+
+    def drop(self, name: str, event: asyncio.Event) -> None:
+        """The waiter has gone."""
+        self._events[name].remove(event)
 
     def wake(self, name: str) -> None:
         """Tell everybody who waits for `name` to look."""
@@ -62,12 +68,11 @@ class Wakes:
             self._set(name)
 
     async def _notify(self) -> None:
-        await asyncio.sleep(PAUSE)
-        names, self._due = self._due, set()
-        try:
-            await self._pool.execute("select pg_notify($1, name) from unnest($2::text[]) name", CHANNEL, sorted(names))
-        except TROUBLE:
-            return  # whoever waits looks once a second anyway
+        while self._due:
+            await asyncio.sleep(PAUSE)
+            names, self._due = self._due, set()
+            with suppress(*TROUBLE):  # whoever waits looks now and then anyway
+                await self._pool.execute(NOTIFY, CHANNEL, sorted(names))
 
 
 async def _forget(connection: Any, callback: Any) -> None:

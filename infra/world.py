@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.errors import Code, Refused
 from domain.matching import Offer
 from domain.messages import Command, Event, Recorded
+from gateway.edge import correlation
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
-from infra import matcher, status
+from infra import epoch, matcher, status
 from infra.bus.messages import DeadLetter, Outcome, Request
 from infra.deadletters import listed, sent_again
 from infra.runtime import Runtime
@@ -27,6 +28,8 @@ from infra.tokens import Tokens
 
 ANSWER = 30.0  # seconds a command may take
 CHUNK = 2000
+PAGE = 500  # events a listener gets at once
+LOOK = 5.0  # seconds between looks of a listener whom nobody wakes
 RESERVE = """with numbers as (update job_numbers set last = last + $4 returning last - $4 + 1 as first)
     insert into submissions (id, vo, digest, first_job, jobs) select $1, $2, $3, first, $4 from numbers
     on conflict (id) do nothing returning first_job"""
@@ -55,19 +58,21 @@ class RuntimeWorld:
         """Let go of everybody who is held: offers and listeners."""
         self._closing.set()
 
-    async def _or_closing(self, task: asyncio.Task[Any]) -> None:
-        """Wait for the task or for the end of the gateway."""
+    async def _or_closing(self, task: asyncio.Task[Any], longest: float | None = None) -> None:
+        """Wait for the task, for the end of the gateway, or for so many seconds."""
         closing = asyncio.create_task(self._closing.wait())
         try:
-            await asyncio.wait([task, closing], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, closing], timeout=longest, return_when=asyncio.FIRST_COMPLETED)
         finally:
             closing.cancel()
+            if not task.done() and longest:
+                task.cancel()
 
     async def ask(self, who: Principal, commands: Sequence[tuple[UUID, Command]], vo: str = "") -> list[Answer]:
         rights, vo = sorted(who.rights), vo or who.vo
         requests = [
             Request(id=id_, topic=command.TOPIC, data=msgspec.Raw(self._encode(command)), vo=vo, actor=who.actor,
-                    rights=rights, token=who.token)
+                    rights=rights, token=who.token, correlation=correlation.get())
             for id_, command in commands
         ]  # fmt: skip
         answers: list[Answer] = []
@@ -96,25 +101,25 @@ class RuntimeWorld:
         return events if after else events[::-1]
 
     async def follow(self, vo: str) -> AsyncIterator[Recorded[Event]]:
-        woken = self._runtime.wakes.event("jobs")
-        newest = await self.recent(vo, 0, 1)
-        last = newest[-1].position if newest else 0
-        while True:
-            events = await self._after(vo, last)
-            for event in events:
-                yield event
-                last = event.position
-            if self._closing.is_set():
-                return
-            if not events:
+        woken = self._runtime.wakes.event("jobs.final")
+        try:
+            last = await self._head()
+            while not self._closing.is_set():
                 woken.clear()
-                await self._or_closing(asyncio.create_task(woken.wait()))
+                head = await self._head()
+                events = [e for e in await self.recent(vo, last or -1, PAGE) if e.position <= head]
+                for event in events:
+                    yield event
+                last = events[-1].position if len(events) == PAGE else max(last, head)
+                if not events:
+                    await self._or_closing(asyncio.create_task(woken.wait()), LOOK)
+        finally:
+            self._runtime.wakes.drop("jobs.final", woken)
 
-    async def _after(self, vo: str, last: int) -> list[Recorded[Event]]:
-        """Events after a position that are final; before the first one there is no position to ask for."""
-        head = await self._runtime.pool.fetchval("select position from log_heads where log = $1", table("jobs"))
-        found = await self.recent(vo, max(last, 0) or -1, 500)
-        return [event for event in found if event.position <= head]
+    async def _head(self) -> int:
+        """How far the log of jobs is final."""
+        found = await self._runtime.pool.fetchval("select position from log_heads where log = $1", table("jobs"))
+        return int(found)
 
     async def body(self, digest: str) -> bytes:
         with _database():
@@ -191,6 +196,10 @@ class RuntimeWorld:
             except Refused as refusal:
                 answers.append(Answer(id_, refusal=refusal))
         return answers
+
+    async def unknown(self, vo: str, pilot: str, attempts: Sequence[tuple[int, int]] = ()) -> None:
+        with _database():
+            await epoch.unknown(self._runtime.pool, vo, pilot, attempts)
 
     def issue(self, who: Principal, seconds: int) -> str:
         return self._tokens.issue(who, seconds)
