@@ -18,7 +18,7 @@ FLAGS = (
     "--remote-debugging-pipe", "--hide-scrollbars",
 )  # fmt: skip
 PIPED = 'exec "$@" 3<&"$TO" 4>&"$FROM"'  # the numbers that Chromium expects
-PATIENCE = 60.0  # seconds
+PATIENCE = 20.0  # seconds
 
 
 class ScriptFault(AssertionError):
