@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 
 import asyncpg
 
-from infra.store import Connection
+from infra.store import TROUBLE, Connection
 
 RETRY = 1.0  # seconds between tries of those who wait to take over
 
@@ -22,5 +22,5 @@ async def leading(pool: asyncpg.Pool, name: str) -> AsyncIterator[Connection]:
         try:
             yield connection
         finally:
-            if not connection.is_closed():
+            with suppress(*TROUBLE):  # a connection that is gone holds no lock, and what ended it is what matters
                 await connection.execute("select pg_advisory_unlock($1)", key)
