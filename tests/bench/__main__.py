@@ -1,0 +1,66 @@
+"""How fast it is: `python tests/bench [NAME …] [--quick] [--json] [--list]`; medians, in one table, with the goals.
+
+Nothing here passes or fails by its speed: the exit status is 1 only when a benchmark itself breaks.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
+
+import appending  # noqa: E402, F401
+import flat  # noqa: E402, F401
+import idle  # noqa: E402, F401
+import matching  # noqa: E402, F401
+import replaying  # noqa: E402, F401
+import submitting  # noqa: E402, F401
+import uvloop  # noqa: E402
+from report import Row, table  # noqa: E402
+from stage import BENCHES, Stage  # noqa: E402
+
+
+def main() -> int:
+    """Run the benchmarks that were named, all by default."""
+    parser = argparse.ArgumentParser(prog="python tests/bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run, all when none is named")
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer repetitions")
+    parser.add_argument("--json", action="store_true", help="the rows as JSON, with every single value")
+    parser.add_argument("--list", action="store_true", help="say which benchmarks there are")
+    given = parser.parse_args()
+    if unknown := set(given.names) - BENCHES.keys():
+        parser.error(f"no benchmark named {', '.join(sorted(unknown))}")
+    if given.list:
+        print("\n".join(f"{name:<18}{(run.__doc__ or '').splitlines()[0]}" for name, run in BENCHES.items()))
+        return 0
+    rows, broken = uvloop.run(_run(given.names or list(BENCHES), given.quick))
+    print(json.dumps([row.as_json() for row in rows], indent=1) if given.json else table(rows))
+    return int(broken)
+
+
+async def _run(names: list[str], quick: bool) -> tuple[list[Row], bool]:
+    stage = Stage(quick)
+    rows: list[Row] = []
+    broken = False
+    try:
+        for name in names:
+            start = time.perf_counter()
+            try:
+                rows += await BENCHES[name](stage)
+            except Exception:
+                broken = True
+                traceback.print_exc()
+            print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+            await asyncio.sleep(0)
+    finally:
+        stage.close()
+    return rows, broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())
