@@ -32,6 +32,7 @@ HEARTBEAT = 30  # seconds between two signs of life
 LONGEST_WAIT = 50  # seconds an offer is held
 AT_ONCE = 2000  # reports, or signs of life, in one call
 TAIL = 8 * 1024  # characters of a job's output that are kept as its latest word
+NOT_HELD = frozenset(code.slug for code in (Code.JOB_UNKNOWN, Code.JOB_ATTEMPT, Code.PILOT_JOB))
 Json = dict[str, Any]
 
 
@@ -130,6 +131,8 @@ async def current(who: rights.Pilot, outside: Outside) -> Row:
             prove itself again.
     """
     rows = await outside.read(pilots.one(who.vo, who.subject))
+    if not rows or rows[0]["incarnation"] < who.incarnation:  # our own token says that there was more
+        await outside.unknown(who.vo, who.subject)
     if not rows:
         raise Refused(Code.PILOT_UNKNOWN, pilot=who.subject)
     (row,) = rows
@@ -204,7 +207,11 @@ async def report(who: rights.Pilot, row: Current, outside: Outside, body: Report
     alive = [item for item in body.alive if isinstance(item, dict)]
     rows = await _rows(outside, who, alive)
     await _resume(outside, who, rows.values())
-    return {"results": results, "commands": [kill for item in alive for kill in _lives(outside, who, rows, item)]}
+    commands = [kill for item in alive for kill in _lives(outside, who, rows, item)]
+    strange = [each for each in results if each["code"] in NOT_HELD] + commands
+    if strange:
+        await outside.unknown(who.vo, who.subject, [(each["job"], each["attempt"]) for each in strange])
+    return {"results": results, "commands": commands}
 
 
 async def _resume(world: World, who: Principal, rows: Iterable[Row]) -> None:

@@ -98,6 +98,9 @@ class World(Protocol):
     async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:
         """What each pilot of a VO offered last, when, and what came of it."""
 
+    async def unknown(self, vo: str, pilot: str, attempts: Sequence[tuple[int, int]] = ()) -> None:
+        """Note that a pilot speaks of attempts (of itself, when none are named) that nobody knows of."""
+
     def heard(self, stream: UUID, report: dict[str, Any] | None = None) -> None:
         """Note a sign of life."""
 

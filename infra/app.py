@@ -9,12 +9,14 @@ from domain.pilot import Pilot
 from gateway.app import ROUTERS
 from handlers import deadlines, lost_pilots, rescheduling, scheduling
 from infra.consumers import follow_policy, follow_view
+from infra.epoch import Sentinel
 from infra.matcher import Matcher
 from infra.relay import Relay
 from infra.runtime import Runtime
 from infra.seal import Sealer, signing_key
 from infra.system import System
 from infra.timers import Timers
+from infra.witness import Witness
 from projections import activity, assignments, jobs, pilot_queue, pilots
 
 CORE = System(
@@ -61,7 +63,13 @@ def relay(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:
     logs = runtime.system.logs
     sealer = Sealer(runtime.store, logs, signing_key(runtime.settings))
     relays = [Relay(runtime.store, runtime.bus, runtime.wakes, log, runtime.partitions) for log in logs]
-    return [*(relay.run() for relay in relays), sealer.run()]
+    return [*(relay.run() for relay in relays), sealer.run(), sentinel(runtime).run()]
+
+
+def sentinel(runtime: Runtime) -> Sentinel:
+    """Notice a database that came back in an earlier state."""
+    witness = Witness(runtime.settings.data, runtime.settings.bus)
+    return Sentinel(runtime.pool, runtime.wakes, runtime.system, witness)
 
 
 def timers(runtime: Runtime) -> Coroutine[Any, Any, None]:

@@ -17,6 +17,7 @@ from infra.bus.rabbit import RabbitBus
 from infra.deadletters import bury
 from infra.decider import Decider
 from infra.dispatch import Dispatcher
+from infra.epoch import Place
 from infra.liveness import Liveness
 from infra.migrate import migrate
 from infra.postgres import Embedded
@@ -64,10 +65,12 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
     system.check()
     async with AsyncExitStack() as stack:
         url = settings.database or await _embedded(stack, settings.data, beside)
-        pool = await _pool(url, settings)
+        place = Place()
+        pool = await _pool(url, settings, place)
         stack.push_async_callback(pool.close)
         migrated = await migrate(pool, system)
         store = Store(pool, system.codec())
+        place.renew = store.renew
         wakes = Wakes(pool)
         bus = _bus(system, settings, pool)
         stack.push_async_callback(bus.close)
@@ -90,13 +93,14 @@ async def _embedded(stack: AsyncExitStack, data: Path, beside: bool) -> str:
     return url
 
 
-async def _pool(url: str, settings: Settings) -> asyncpg.Pool:
+async def _pool(url: str, settings: Settings, place: Place) -> asyncpg.Pool:
     try:
         return await asyncpg.create_pool(
             url,
             min_size=2,
             max_size=settings.pool,
             server_settings=SESSION,
+            init=place.look,
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as fault:
         raise Refused(Code.DATABASE_CONNECT, problem=str(fault) or repr(fault)) from fault

@@ -55,6 +55,8 @@ async def running(
 
 async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> None:
     runtime = work.runtime
+    if "relay" in parts:
+        await app.sentinel(runtime).first()  # before that nobody may write
     if "dispatch" in parts:
         await app.dispatch(runtime)
     if "consume" in parts:

@@ -12,6 +12,7 @@ COUNTS = """select
     (select count(*) from timers where due < now() - interval '10 seconds') as timers_overdue,
     (select count(*) from dead_letters where sent_again_at is null) as dead_letters,
     (select count(*) from parked) as parked,
+    (select count(*) from lost) as lost,
     (select epoch from installation) as epoch,
     current_setting('server_version') as postgresql"""
 

@@ -13,7 +13,7 @@ from system.fleet import Fleet, sailing
 @pytest.fixture
 def chance() -> random.Random:
     """What happens by chance; printed, so that SPINOR_FAULTS_SEED can bring it back."""
-    seed = int(os.environ.get("SPINOR_FAULTS_SEED", 0)) or random.SystemRandom().randrange(1, 10**6)
+    seed = int(os.environ.get("SPINOR_FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
     print(f"\nSPINOR_FAULTS_SEED={seed}")
     return random.Random(seed)
 
@@ -21,7 +21,7 @@ def chance() -> random.Random:
 @pytest.fixture
 def long() -> int:
     """How many times longer the storms are than in the usual run: SPINOR_FAULTS_LONG=10 makes hours of it."""
-    return int(os.environ.get("SPINOR_FAULTS_LONG", 1))
+    return int(os.environ.get("SPINOR_FAULTS_LONG", "1"))
 
 
 @pytest.fixture
