@@ -1,16 +1,13 @@
 """The web page and what it is made of: files of this package, served as they are under a strict content policy."""
 
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
-from typing import Annotated, Any, NamedTuple
+from typing import NamedTuple
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from domain.errors import Code, Refused
-from gateway.ports import Outside
-from gateway.rights import User, public
-from projections import activity
+from gateway.rights import public
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -62,36 +59,27 @@ def assets() -> dict[str, Asset]:
 
 
 ASSETS = assets()
-OPEN: dict[str, Any] = {"include_in_schema": False, "dependencies": [Depends(public)]}
-router = APIRouter()
+router = APIRouter(include_in_schema=False, dependencies=[Depends(public)])
 
 
-@router.get("/", **OPEN)
+@router.get("/")
 async def page(request: Request) -> Response:
     """The page itself; it asks for a token by explaining how to get one, so anybody may have it."""
     return _sent(request, ASSETS["index.html"])
 
 
-@router.get("/favicon.ico", **OPEN)
+@router.get("/favicon.ico")
 async def icon(request: Request) -> Response:
     """What browsers ask for unasked."""
     return _sent(request, ASSETS["icon.svg"])
 
 
-@router.get("/web/{name}", **OPEN)
+@router.get("/web/{name}")
 async def asset(request: Request, name: str) -> Response:
     """A style sheet, module or picture of the page; raises Refused(NOT_FOUND)."""
     if name not in ASSETS:
         raise Refused(Code.NOT_FOUND, thing="file", name=name)
     return _sent(request, ASSETS[name])
-
-
-@router.get("/api/v1/activity", tags=["system"])
-async def counted(who: User, outside: Outside, minutes: Annotated[int, Query(ge=1, le=1440)] = 60) -> dict[str, Any]:
-    """How many events of each topic the VO's jobs had, by the minute, over the last `minutes`."""
-    since = datetime.now(UTC) - timedelta(minutes=minutes)
-    rows = await outside.read(activity.since(who.vo, since))
-    return {"activity": [{name: row[name] for name in ("minute", "topic", "events")} for row in rows]}
 
 
 def _sent(request: Request, asset: Asset) -> Response:

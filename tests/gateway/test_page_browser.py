@@ -182,8 +182,6 @@ async def test_a_refusal_says_what_who_and_what_next(desk: Desk) -> None:
     await desk.sees("There is no job 4711.", ".panel .fault")
     await desk.sees("You can mend this.", ".panel .fault")
     await desk.sees("spinor job list", ".panel .fault")
-    assert all("404" in fault for fault in desk.page.faults)
-    desk.page.faults.clear()
     (job,) = await submitted(desk.client)
     await desk.go(f"/job/{job}")
     await desk.page.click(".panel .actions button")
@@ -191,7 +189,7 @@ async def test_a_refusal_says_what_who_and_what_next(desk: Desk) -> None:
     await desk.client.post(f"/api/v1/jobs/{job}/delete")  # somebody is faster
     await desk.page.click("dialog button[value=yes]")
     await desk.sees(f"Job {job} is Deleted: kill is not possible from there.", ".panel .fault")
-    assert all("409" in fault for fault in desk.page.faults)
+    assert all("404" in fault or "409" in fault for fault in desk.page.faults)  # the browser's own notes of both
     desk.page.faults.clear()
 
 
