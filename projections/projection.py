@@ -122,5 +122,11 @@ class Projection:
 
 def _merge(row: Values, values: Values) -> None:
     for name, value in values.items():
-        old = row.get(name)
-        row[name] = Add(old.n + value.n) if isinstance(value, Add) and isinstance(old, Add) else value
+        row[name] = _added(row[name], value) if isinstance(value, Add) and name in row else value
+
+
+def _added(old: Any, more: Add) -> Any:
+    """As the database does it: a number to add may itself be added to, and nothing plus a number is nothing."""
+    if isinstance(old, Add):
+        return Add(old.n + more.n)
+    return None if old is None else old + more.n
