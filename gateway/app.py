@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from domain.errors import Refused
 from domain.limits import Limits
-from gateway import documents, errors, events, jobs, piloting, pilots, sandboxes, submissions, system, why
+from gateway import documents, errors, events, jobs, page, piloting, pilots, sandboxes, submissions, system, why
 from gateway.edge import MIB, Edge
 from gateway.objects import PREFIX
 from gateway.ports import World
@@ -17,7 +17,7 @@ from gateway.rights import signed
 
 ROUTERS = (
     submissions.router, jobs.router, why.router, pilots.router, piloting.router, sandboxes.router, system.router,
-    events.router,
+    events.router, page.router,
 )  # fmt: skip
 LIMITS: dict[str, int | None] = {  # bytes of a body, by path; None: the route counts for itself
     "/api/v1/jobs": 64 * MIB,

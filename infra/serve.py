@@ -43,6 +43,8 @@ async def running(
     """Run these parts as long as the context lasts; `names` chooses among policies or views."""
     async with AsyncExitStack() as stack:
         listener: tuple[socket.socket, str] | None = listen(settings) if "gateway" in parts else None
+        if listener:
+            stack.callback(listener[0].close)
         runtime = await stack.enter_async_context(opened(system, settings))
         work = Running(runtime, listener[1] if listener else "")
         stack.push_async_callback(_cancel, work.tasks)
