@@ -91,6 +91,9 @@ class Code(Enum):
     BUSY = Advice("somebody else changes the same thing at the moment", Who.NOBODY, "try again")
     BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")
     SETTING = Advice("the setting {name}: {problem}", Who.OPERATOR, "spinor doctor")
+    CLAIMED_TWICE = Advice("the {kind} {name} is claimed twice: by {first} and by {second}", Who.OPERATOR,
+                           "give one of them another name, or leave it out")  # fmt: skip
+    SYSTEM = Advice("the system cannot work: {problem}", Who.OPERATOR, "correct the part that is named")
     LOG_CHANGED = Advice("events {first} to {last} of {vo} in the log of {log} are not those that were sealed",
                          Who.OPERATOR, "compare them with a backup: spinor verify --json")  # fmt: skip
     DEMO_FAILED = Advice("job {job} of the demonstration ended as {status}", Who.OPERATOR, "spinor history job {job}")

@@ -41,6 +41,16 @@ class Policy:
         return reaction
 
     @property
+    def home(self) -> str:
+        """The module of its reactions."""
+        return next((wanted.reaction.__module__ for every in self._reactions.values() for wanted in every), "nowhere")
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The names of all look-ups its reactions want."""
+        return frozenset(n for every in self._reactions.values() for wanted in every for n in wanted.lookups)
+
+    @property
     def topics(self) -> frozenset[str]:
         """The topics it listens to."""
         return frozenset(event.TOPIC for event in self._reactions)

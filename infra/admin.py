@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,12 +109,14 @@ def _shown(value: Any) -> str:
 
 
 def load(name: str) -> System:
-    """A system by `module:name`.
+    """A system by `module:name`; the module is installed, or in the directory the command is given in.
 
     Raises:
         Refused: SETTING, it cannot be imported or is none.
     """
     module, _, attribute = name.partition(":")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # last: nothing here may stand in for a module of ours
     try:
         found = getattr(importlib.import_module(module), attribute or "system")
     except (ImportError, AttributeError) as fault:

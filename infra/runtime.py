@@ -116,7 +116,7 @@ async def _reached(bus: Bus) -> None:
 
 
 def _bus(system: System, settings: Settings, pool: asyncpg.Pool) -> Bus:
-    programs = Programs(frozenset(command.TOPIC for command in system.commands if command.OUTSIDE))
+    programs = Programs(frozenset(command.TOPIC for command in system.outside))
     if settings.bus:
         return RabbitBus(settings.bus, bury(pool), programs)
     return LocalBus(bury(pool), programs=programs)

@@ -1,14 +1,18 @@
 """System: what one installation is made of, as tuples of values that are joined with `|`."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from importlib.resources import files
+from typing import Any, NamedTuple
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from sqlalchemy import Select
 
+from domain.errors import Code, Refused
 from domain.messages import Aggregate, Command, Event, Recorded
+from gateway.rights import Walked, walk
 from handlers.policy import Policy
 from infra.codec import Codec
 from projections.projection import Projection
@@ -32,18 +36,23 @@ class System:
             self.policies + other.policies,
             self.projections + other.projections,
             self.routers + other.routers,
-            {**self.lookups, **other.lookups},
+            _joined("look-up", self.lookups, other.lookups),
         )
 
     @cached_property
     def events(self) -> dict[str, type[Event]]:
         """Every event by topic."""
-        return _unique((event.TOPIC, event) for a in self.aggregates for event in a.events().values())
+        return {topic: event for a in self.aggregates for topic, event in a.events().items()}
 
     @cached_property
     def commands(self) -> dict[type[Command], type[Aggregate]]:
         """Which aggregate decides which command."""
-        return _unique((command, a) for a in self.aggregates for command in a.decisions())
+        return {command: a for a in self.aggregates for command in a.decisions()}
+
+    @property
+    def outside(self) -> list[type[Command]]:
+        """The commands that other programs may publish on the bus."""
+        return [command for command in self.commands if command.OUTSIDE]
 
     @cached_property
     def logs(self) -> dict[str, frozenset[str]]:
@@ -59,24 +68,83 @@ class System:
         """Refuse a system whose parts contradict each other.
 
         Raises:
-            ValueError: a topic, a command, a view or a consumer's name is claimed twice, or a look-up is missing.
+            Refused: CLAIMED_TWICE, for a topic, a command, a consumer, a table or a route; SYSTEM, for what is missing.
         """
-        topics = [*self.events, *(c.TOPIC for c in self.commands)]
-        _unique((topic, topic) for topic in topics)
-        wanted = {name for p in self.policies for ws in p._reactions.values() for w in ws for name in w.lookups}
-        if missing := wanted - self.lookups.keys():
-            raise ValueError(f"no look-up named {', '.join(sorted(missing))}")
-        parts: tuple[Policy | Projection, ...] = (*self.policies, *self.projections)
-        _unique((part.name, part) for part in parts)
-        for part in parts:
+        found: dict[tuple[str, str], str] = {}
+        for kind, name, by in self._claims():
+            if (first := found.setdefault((kind, name), by)) is not by:
+                raise Refused(Code.CLAIMED_TWICE, kind=kind, name=name, first=first, second=by)
+        for problem in self._gaps():
+            raise Refused(Code.SYSTEM, problem=problem)
+
+    def _claims(self) -> Iterator["Claim"]:
+        """Every name that only one part may have."""
+        for aggregate in self.aggregates:
+            yield Claim("aggregate", aggregate.TOPIC, _name(aggregate))
+            for topic, event in aggregate.events().items():
+                yield Claim("topic", topic, _name(event))
+            for command in aggregate.decisions():
+                yield Claim("topic", command.TOPIC, _name(aggregate))
+        for part in self._consumers():
+            yield Claim("consumer", part.name, _home(part))
+        for name in _core_tables() | {f"log_{log}" for log in self.logs}:
+            yield Claim("table", name, "the log")
+        for view in self.projections:
+            yield Claim("table", view.name, _home(view))
+        for route, by in self._routes():
+            for method in route.methods.split(","):
+                yield Claim("route", f"{method} {re.sub('{[^}]*}', '{}', route.path)}", by)
+
+    def _gaps(self) -> Iterator[str]:
+        """What is missing, as sentences."""
+        wanted = {name for policy in self.policies for name in policy.wanted}
+        for name in sorted(wanted - self.lookups.keys()):
+            yield f"no look-up is named {name}"
+        for part in self._consumers():
             if part.log not in self.logs:
-                raise ValueError(f"{part.name} follows the log {part.log}, which no aggregate writes")
+                yield f"{_home(part)} follows the log {part.log}, which no aggregate writes"
+            elif unheard := part.topics - self.logs[part.log]:
+                yield f"{_home(part)} waits for {sorted(unheard)[0]}, which is not in the log {part.log}"
+        for route, by in self._routes():
+            if len(route.rules) != 1:
+                yield f"the route {route.methods} {route.path} of {by} names {len(route.rules)} access rules, not one"
+
+    def _consumers(self) -> tuple[Policy | Projection, ...]:
+        return (*self.policies, *self.projections)
+
+    def _routes(self) -> Iterator[tuple[Walked, str]]:
+        for number, router in enumerate(self.routers, 1):
+            app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+            app.include_router(router)
+            for route in walk(app):
+                yield route, f"router {number} ({router.prefix or ', '.join(map(str, router.tags)) or 'no prefix'})"
 
 
-def _unique(pairs: Any) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"{getattr(key, 'TOPIC', key)} is claimed twice")
-        found[key] = value
-    return found
+class Claim(NamedTuple):
+    """A name, and the part that wants it for itself."""
+
+    kind: str
+    name: str
+    by: str
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _home(part: Policy | Projection) -> str:
+    kind = "the policy" if isinstance(part, Policy) else "the view"
+    return f"{kind} {part.name} of {part.home}"
+
+
+def _core_tables() -> set[str]:
+    """The tables that the numbered SQL makes."""
+    texts = (entry.read_text() for entry in files("infra.schema").iterdir() if entry.name.endswith(".sql"))
+    return {"migrations", *(name for text in texts for name in re.findall(r"^create table (\w+)", text, re.M))}
+
+
+def _joined(kind: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> dict[Any, Any]:
+    for name in ours.keys() & theirs.keys():
+        first, second = (f"{value.__module__}.{value.__qualname__}" for value in (ours[name], theirs[name]))
+        raise Refused(Code.CLAIMED_TWICE, kind=kind, name=getattr(name, "TOPIC", name), first=first, second=second)
+    return {**ours, **theirs}

@@ -13,6 +13,7 @@ from domain.pilot import Pilot
 from projections.failures import failure
 
 Names = Mapping[str, str]  # subjects -> names, ids of events -> what they were
+Sentences = Mapping[type[Event], Callable[[Any], str]]
 SECRET = frozenset({"secret"})  # fields that no sentence shows, hashed or not
 
 
@@ -27,20 +28,20 @@ class Line(NamedTuple):
     fields: dict[str, Any]
 
 
-def sentence(event: Recorded[Event], names: Names) -> Line:
-    """The line of an event; what `names` does not know is shown as it is stored."""
+def sentence(event: Recorded[Event], names: Names, sentences: Sentences | None = None) -> Line:
+    """The line of an event; what `names` does not know is shown as it is stored. `sentences`: other than SENTENCES."""
     facts: Any = event.event
-    saying = SENTENCES.get(type(facts))
+    saying = (sentences or SENTENCES).get(type(facts))
     what = saying(facts) if saying else f"{facts.TOPIC} was recorded"
     fields = {name: value for name, value in msgspec.to_builtins(facts).items() if name not in SECRET}
     return Line(event.at, actor(event.actor, names), what, _because(event, names), facts.TOPIC, fields)
 
 
-def lines(events: Iterable[Recorded[Event]], names: Names) -> list[Line]:
+def lines(events: Iterable[Recorded[Event]], names: Names, sentences: Sentences | None = None) -> list[Line]:
     """The lines of some histories, merged by time; events of one stream keep their order."""
     ordered = _merged(events)
     known = dict(names) | {str(event.id): _short(event) for event in ordered}
-    return [sentence(event, known) for event in ordered]
+    return [sentence(event, known, sentences) for event in ordered]
 
 
 def _merged(events: Iterable[Recorded[Event]]) -> list[Recorded[Event]]:
@@ -117,7 +118,7 @@ def _matched(facts: Job.Matched) -> str:
     return f"pilot {facts.pilot}{_place(facts)} got the job (attempt {facts.attempt})"
 
 
-SENTENCES: dict[type[Event], Callable[[Any], str]] = {
+SENTENCES: Sentences = {
     Job.Submitted: lambda facts: f"{facts.owner_name} submitted the job “{facts.name}” for group {facts.group}",
     Job.Checked: lambda facts: "nothing speaks against running the job",
     Job.Queued: lambda facts: f"the job waits for a pilot (attempt {facts.attempt}, priority {facts.priority})",

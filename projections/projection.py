@@ -61,6 +61,11 @@ class Projection:
         return self.table.name
 
     @property
+    def home(self) -> str:
+        """The module of its steps."""
+        return self.key.__module__
+
+    @property
     def topics(self) -> frozenset[str]:
         """The topics it listens to."""
         return frozenset(event.TOPIC for event in self._steps) | {event.TOPIC for event in self._touch}
