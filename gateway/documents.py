@@ -1,4 +1,4 @@
-"""The interface documents: OpenAPI, and a page made of it that needs nothing from elsewhere."""
+"""The interface documents, of HTTP and of the bus, each as JSON and as a page that needs nothing from elsewhere."""
 
 from collections.abc import Iterator
 from html import escape
@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from gateway.rights import public, walk
 
 router = APIRouter(prefix="/api", dependencies=[Depends(public)], include_in_schema=False)
+ONLY_STYLE = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
 summary{cursor:pointer;padding:.3rem}code,pre{font:13px ui-monospace,monospace}pre{overflow:auto;background:#8881}
 summary b{display:inline-block;width:4.5rem}small{opacity:.7}details{border-bottom:1px solid #8884}"""
@@ -32,8 +33,25 @@ async def docs(request: Request) -> HTMLResponse:
         f"<h1>{escape(document['info']['title'])} API</h1><p>Errors are problem+json with <code>code</code>, "
         f"<code>detail</code>, <code>who</code> must act and what to do <code>next</code>. "
         f"<a href=openapi.json>openapi.json</a></p>{parts}</html>",
-        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+        headers={"Content-Security-Policy": ONLY_STYLE},
     )
+
+
+def messages(document: dict[str, Any], page: str) -> APIRouter:
+    """The routes of what other programs may say and hear on the bus: the AsyncAPI document, and its page."""
+    made = APIRouter(dependencies=[Depends(public)], include_in_schema=False)
+
+    @made.get("/asyncapi.json")
+    async def asyncapi() -> JSONResponse:
+        """The AsyncAPI document."""
+        return JSONResponse(document)
+
+    @made.get("/asyncapi")
+    async def asyncapi_page() -> HTMLResponse:
+        """The same for people."""
+        return HTMLResponse(page, headers={"Content-Security-Policy": ONLY_STYLE})
+
+    return made
 
 
 def _document(request: Request) -> dict[str, Any]:

@@ -14,7 +14,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from domain.errors import Code, Refused
 from domain.limits import Limits
 from gateway.app import create
+from gateway.documents import messages
 from gateway.objects import Objects, routes
+from infra.bus.asyncapi import document
+from infra.bus.asyncapi_page import page
 from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
 from infra.runtime import Runtime
@@ -62,7 +65,8 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     secret = installation_secret(runtime.settings.secret.get_secret_value(), runtime.settings.data)
     objects, router = _objects(runtime.settings, secret, url)
     world = RuntimeWorld(runtime, engine, objects, Tokens(secret))
-    application = create(world, runtime.system.routers, router, Limits(max_jobs=runtime.settings.max_jobs))
+    routers = (*runtime.system.routers, _messages(runtime))
+    application = create(world, routers, router, Limits(max_jobs=runtime.settings.max_jobs))
     config = uvicorn.Config(
         application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=75, server_header=False,
@@ -80,6 +84,12 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
         await asyncio.gather(task, return_exceptions=True)
         listener.close()
         await engine.dispose()
+
+
+def _messages(runtime: Runtime) -> APIRouter:
+    """What other programs may say and hear on the bus of this installation."""
+    written = document(runtime.system.outside, runtime.system.events.values(), runtime.settings.bus)
+    return messages(written, page(written))
 
 
 def _objects(settings: Settings, secret: bytes, url: str) -> tuple[Objects, APIRouter | None]:

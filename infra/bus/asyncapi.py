@@ -38,7 +38,10 @@ events of one topic; `id` tells a repetition, `version` the order within one `st
 def document(
     commands: Iterable[type[messages.Command]], events: Iterable[type[messages.Event]], url: str, version: str = "1"
 ) -> Schema:
-    """The document: a channel and an operation for every topic. The password in the broker's `url` stays out of it."""
+    """The document: a channel and an operation for every topic.
+
+    The password in the broker's `url` stays out of it; without a broker (empty `url`) no server is named.
+    """
     said, heard = sorted(commands, key=_topic), sorted(events, key=_topic)
     every: Sequence[Kind] = [*said, *heard]
     channels = {kind.TOPIC: _channel(kind, topology.INBOX, _posted(kind)) for kind in said}
@@ -48,7 +51,7 @@ def document(
     written: Schema = ApplicationSchema(
         info=ApplicationInfo(title="Spinor", version=version, description=HOW),
         defaultContentType="application/json",
-        servers={"broker": _server(URL(url))},
+        servers={"broker": _server(URL(url))} if url else {},
         channels=channels,
         operations=operations,
         components=Components(schemas=_schemas(every)),

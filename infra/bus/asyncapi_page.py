@@ -15,14 +15,21 @@ def page(document: dict[str, Any]) -> str:
     """The page for a document of `asyncapi.document`."""
     title = escape(document["info"]["title"])
     how = "".join(f"<p>{_text(part)}</p>" for part in document["info"]["description"].split("\n\n"))
-    server = document["servers"]["broker"]
     return f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: messages</title>
 <meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><h1>{title}: messages</h1>
-<p>Broker <code>{escape(server["protocol"])}://{escape(server["host"])}{escape(server.get("pathname", ""))}</code></p>
+<p>{_broker(document)}</p>
 {how}<nav><a href="#receive">commands</a><a href="#send">events</a></nav>
 {_section(document, "receive", "Commands you may publish")}{_section(document, "send", "Events you may hear")}
 <details><summary>The whole document</summary><pre>{escape(json.dumps(document, indent=1))}</pre></details>
 </body></html>"""
+
+
+def _broker(document: dict[str, Any]) -> str:
+    server = document.get("servers", {}).get("broker")
+    if not server:
+        return "This installation has no broker: other programs can join once it is started with <code>--bus</code>."
+    url = f"{server['protocol']}://{server['host']}{server.get('pathname', '')}"
+    return f"Broker <code>{escape(url)}</code>"
 
 
 def _section(document: dict[str, Any], action: str, heading: str) -> str:
