@@ -80,6 +80,9 @@ def test_the_walk_finds_a_route_without_a_rule_and_one_with_two() -> None:
 def test_only_few_routes_are_open() -> None:
     open_ = {route.path for route in walk(application()) if route.rules in (("public",), ("signed",))}
     assert {path for path in open_ if not path.startswith("/broken")} == {
+        "/",
+        "/favicon.ico",
+        "/web/{name}",
         "/api/openapi.json",
         "/api/docs",
         "/api/v1/pilot/token",
