@@ -145,7 +145,9 @@ def resumed(event: Recorded[Job.Resumed]) -> Values:
 def rescheduled(event: Recorded[Job.Rescheduled]) -> Values:
     facts = event.event
     again = {"attempt": facts.attempt, "reschedules": facts.reschedules, "site": "ANY"}
-    blank = dict.fromkeys(("ce", "pilot", "started_at", "ended_at", "exit_code", "output"))
+    blank = dict.fromkeys(
+        ("ce", "pilot", "queue", "started_at", "ended_at", "exit_code", "output", "cpu_seconds", "wall_seconds")
+    )
     return _now(event, Status.RECEIVED, "Job Rescheduled") | again | blank
 
 
