@@ -10,8 +10,8 @@ import pytest
 from gateway_site import JOB, Site, refusal, stored, submitted
 
 from domain.errors import Code, Refused
+from gateway.intake import results
 from gateway.ports import Answer
-from gateway.submissions import _results
 
 WRONG = {"executable": "/bin/true", "cpu_time": -1}
 
@@ -160,8 +160,8 @@ async def test_ten_thousand_different_jobs_in_one_request(site: Site) -> None:
 
 def test_a_job_that_exists_already_is_success_only_if_it_is_of_this_submission() -> None:
     exists: Any = [Answer(UUID(int=1), refusal=Refused(Code.JOB_EXISTS, job=5))]
-    assert list(_results(5, exists, frozenset({5}))) == [{"job": 5, "status": "Received"}]
-    (result,) = _results(5, exists, frozenset())
+    assert list(results(5, exists, frozenset({5}))) == [{"job": 5, "status": "Received"}]
+    (result,) = results(5, exists, frozenset())
     assert result["error"]["code"] == "job-exists"
 
 
@@ -176,7 +176,7 @@ async def test_a_number_that_somebody_has_already_is_never_taken_for_ones_own(si
 def test_a_passing_fault_in_the_middle_refuses_the_whole_answer() -> None:
     answers: Any = [Answer(UUID(int=1)), Answer(UUID(int=2), refusal=Refused(Code.DATABASE_AWAY))]
     with pytest.raises(Refused):
-        list(_results(1, answers, frozenset()))
+        list(results(1, answers, frozenset()))
 
 
 async def test_numbers_are_never_shared(site: Site) -> None:
