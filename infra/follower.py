@@ -96,7 +96,14 @@ class Follower:
         """Those of the database as it is. Positions of another one, or of before it was rewound, mean nothing here."""
         if any(envelope.epoch != self.epoch for envelope in envelopes):
             await self._load()
-        return [envelope for envelope in envelopes if envelope.epoch == self.epoch]
+        return [one for one in envelopes if one.epoch == self.epoch and self._is_mine(one)]
+
+    def _is_mine(self, envelope: Envelope) -> bool:
+        """One of another log or of a partition that does not exist was put here by mistake: it would fail for ever."""
+        mine = envelope.log == self.log and envelope.partition in self.positions
+        if not mine:
+            log_.error("stray envelope", consumer=self.name, log=envelope.log, partition=envelope.partition)
+        return mine
 
     async def _apply(self, envelopes: Sequence[Envelope]) -> None:
         """The new events of the envelopes, in one transaction; none when nothing in them is of interest."""

@@ -13,6 +13,7 @@ from infra.bus.gather import Held
 from infra.bus.interface import Burial, EnvelopeHandler, RequestHandler
 from infra.bus.messages import DeadLetter, Envelope, Outcome, Request, encode, kept, now
 
+UNREADABLE = frozenset(code.slug for code in (Code.MALFORMED, Code.TOPIC_UNKNOWN, Code.VERSION_UNKNOWN))
 AWAY = (Code.DATABASE_AWAY, Code.BUS_AWAY)  # the world is broken, not the command: wait in place, count no try
 
 _log = structlog.get_logger()
@@ -54,8 +55,13 @@ def unreadable(source: str, body: bytes, refusal: Refused, topic: str = "", acto
 
 def broken(source: str, request: Request, error: Exception, attempts: int, first_at: datetime) -> DeadLetter:
     """The dead letter of a command that breaks its handler each time."""
-    return DeadLetter(request.id, source, request.topic, request.vo, request.actor, kept(encode(request)),
-                      Code.BROKEN.slug, repr(error), attempts, first_at, now())  # fmt: skip
+    return _letter(source, request, Code.BROKEN.slug, repr(error), attempts, first_at)
+
+
+def _letter(source: str, request: Request, reason: str, detail: str, attempts: int, first_at: datetime) -> DeadLetter:
+    body = kept(encode(request))
+    return DeadLetter(request.id, source, request.topic, request.vo, request.actor, body, reason, detail, attempts,
+                      first_at, now())  # fmt: skip
 
 
 class Consumer:
@@ -112,7 +118,14 @@ class Desk:
         broke = [(request, verdict) for request, verdict in pairs if isinstance(verdict, Exception)]
         if any(isinstance(error, Refused) and error.code in AWAY for _, error in broke):
             return False
-        return all([await self._tried(item, *pair) for pair in broke])
+        lost = [(request, verdict) for request, verdict in pairs if _unread(verdict)]
+        return all([await self._tried(item, *pair) for pair in broke] + [await self._unread(*pair) for pair in lost])
+
+    async def _unread(self, request: Request, verdict: Verdict) -> bool:
+        """A command that means nothing, and whose sender waits for no answer, must not vanish without a word."""
+        assert isinstance(verdict, Outcome)
+        detail = str(verdict.parameters.get("problem", ""))
+        return await buried(self.on_dead, _letter("commands", request, verdict.code or "", detail, 1, now()))
 
     async def _answer(self, request: Request, verdict: Verdict) -> Outcome:
         if isinstance(verdict, Outcome):
@@ -165,6 +178,10 @@ def _timely(incoming: Incoming) -> list[Request]:
         return incoming.requests
     at = now()
     return [request for request in incoming.requests if request.deadline is None or request.deadline > at]
+
+
+def _unread(verdict: Verdict) -> bool:
+    return isinstance(verdict, Outcome) and not verdict.ok and verdict.code in UNREADABLE
 
 
 def _verdict(request: Request, error: Exception) -> Verdict:
