@@ -248,6 +248,8 @@ class Crew:
         """Every pilot finishes its round and says goodbye."""
         self.stop.set()
         await asyncio.gather(*self.tasks)
+        for pilot in self.pilots:
+            await pilot.client.aclose()
 
     def total(self, what: str) -> Counter[str]:
         """The counters of all pilots together."""

@@ -35,8 +35,6 @@ async def storm(fleet: Fleet, chance: random.Random, seconds: float, faults: Seq
         await user.kill(victims)
         await settled(fleet)
         await pilots.end()
-        for pilot in pilots.pilots:
-            await pilot.client.aclose()
     return user, pilots
 
 

@@ -55,7 +55,8 @@ async def fleet(
 ) -> AsyncIterator[Fleet]:
     async with sailing(servers, backups.server.database("spinor"), rabbitmq, tmp_path) as running:
         yield running
-        assert not running.died, "\n".join(running.died)
+        early = "start PostgreSQL"  # a part that starts while the database is away says so, and ends
+        assert not [end for end in running.died if early not in end]
 
 
 async def hired(fleet: Fleet, user: User, stamp: str) -> Pilot:
