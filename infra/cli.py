@@ -127,6 +127,25 @@ def verify(
 
 
 @app.command()
+def lost(
+    database: Database = None, data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:  # fmt: skip
+    """List what a database that came back in an earlier state does not know any more."""
+    from infra import losses
+
+    _run(losses.show(_system(), _settings(database=database, data=data), json))
+
+
+@app.command()
+def restored(database: Database = None, bus: Bus = None, data: Data = None) -> None:
+    """Say that the database was restored: nothing is numbered twice, and what is on the bus is void."""
+    from infra import losses
+
+    _run(losses.declare(_system(), _settings(database=database, bus=bus, data=data)))
+
+
+@app.command()
 def reset(data: Data = None, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
     """Remove everything this installation keeps below its data directory."""
     from infra import admin

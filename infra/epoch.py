@@ -145,7 +145,7 @@ async def raise_epoch(connection: Connection, now: Memory, seen: Sequence[Memory
     until = max(memory.at for memory in seen)
     for log, had in now.positions.items():
         last = max(memory.positions.get(log, 0) for memory in seen)
-        since = await connection.fetchval(f"select max(recorded_at) from {table(log)}")
+        since = await connection.fetchval(f"select recorded_at from {table(log)} order by position desc limit 1")
         if last > had:
             await connection.execute(LOST, epoch, "events", log, had + 1, last, since, until)
         await connection.execute("select setval($1, $2)", f"{table(log)}_position", max(last, had) + POSITIONS)

@@ -1,6 +1,7 @@
 """The database comes back in an earlier state under running pilots: what is lost has a name, nothing doubles."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 from servers import PostgreSQL, RabbitMQ, Servers, wheel_postgres
-from system.fleet import Fleet, connected, sailing
+from system.fleet import REPOSITORY, Fleet, connected, sailing
 from system.inquest import everything_is_right
 from system.people import SITE, Json, Pilot, Told, User, crew, done, insist
 from system.storms import quiet, settled, somebody
@@ -133,6 +134,41 @@ async def test_a_database_restored_under_running_pilots(fleet: Fleet, backups: B
         rows = await pool.fetch("select job, status, name from jobs order by job")
         assert [row["job"] for row in rows] == [*old, *new]  # no number of the lost ones came back
         assert {row["status"] for row in rows} == {"Done"}
+
+
+@pytest.mark.timeout(180)
+async def test_an_operator_begins_a_new_epoch_by_hand(fleet: Fleet) -> None:
+    async with somebody(fleet) as user:
+        first = await user.submit([job(n) for n in range(5)])
+        async with connected(fleet.database) as pool:
+            await quiet(pool)
+            before = await pool.fetchval("select epoch from installation")
+            said = await spinor("restored", fleet, "--bus", fleet.bus)
+            after = await pool.fetchval("select epoch from installation")
+            assert after > before
+            assert str(after) in said
+            second = await user.submit([job(5 + n) for n in range(5)])
+            assert min(second) > max(first) + 1000
+            await ended(fleet, user)
+            await quiet(pool)
+            await everything_is_right(pool)
+            assert "nothing was ever lost" in await spinor("lost", fleet)
+            await pool.execute("insert into lost (epoch, what, name, first, last) values (1, 'jobs', 'numbers', 7, 9)")
+            (row,) = json.loads(await spinor("lost", fleet, "--json"))
+            assert (row["what"], row["first"], row["last"]) == ("jobs", 7, 9)
+
+
+async def spinor(command: str, fleet: Fleet, *more: str) -> str:
+    """What the operator's command says."""
+    part = fleet.parts["relay"]
+    words = [*part.command[:2], command, "--database", fleet.database, "--data", str(fleet.data), *more]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *words, env=part.environment, cwd=REPOSITORY, stdout=pipe, stderr=pipe
+    )
+    said, wrong = await process.communicate()
+    assert process.returncode == 0, wrong.decode()
+    return said.decode()
 
 
 def alive(match: Json) -> Json:
