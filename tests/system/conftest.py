@@ -12,16 +12,16 @@ from system.fleet import Fleet, sailing
 
 @pytest.fixture
 def chance() -> random.Random:
-    """What happens by chance; printed, so that SPINOR_FAULTS_SEED can bring it back."""
-    seed = int(os.environ.get("SPINOR_FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-    print(f"\nSPINOR_FAULTS_SEED={seed}")
+    """What happens by chance; printed, so that FAULTS_SEED can bring it back."""
+    seed = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+    print(f"\nFAULTS_SEED={seed}")
     return random.Random(seed)
 
 
 @pytest.fixture
 def long() -> int:
-    """How many times longer the storms are than in the usual run: SPINOR_FAULTS_LONG=10 makes hours of it."""
-    return int(os.environ.get("SPINOR_FAULTS_LONG", "1"))
+    """How many times longer the storms are than in the usual run: FAULTS_LONG=10 makes hours of it."""
+    return int(os.environ.get("FAULTS_LONG", "1"))
 
 
 @pytest.fixture

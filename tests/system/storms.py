@@ -15,7 +15,7 @@ from system.people import Crew, User, crew, described, person
 from domain.job import FINAL
 from infra.tokens import Tokens, installation_secret
 
-RATE, SECONDS, PILOTS = int(os.environ.get("SPINOR_FAULTS_RATE", "50")), 20.0, 20  # jobs a second
+RATE, SECONDS, PILOTS = int(os.environ.get("FAULTS_RATE", "50")), 20.0, 20  # jobs a second
 AFTERWARDS = 60.0  # seconds within which everything must have settled
 Fault = Callable[[], Awaitable[None]]
 

@@ -1,6 +1,6 @@
 """Every process, the broker and the database killed for real while jobs flow: nothing is lost, nothing doubled.
 
-SPINOR_FAULTS_SEED repeats a run, SPINOR_FAULTS_LONG=n makes each storm n times as long, SPINOR_FAULTS_RATE says how
+FAULTS_SEED repeats a run, FAULTS_LONG=n makes each storm n times as long, FAULTS_RATE says how
 many jobs come a second (two free cores take 200).
 """
 
