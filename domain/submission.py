@@ -12,6 +12,7 @@ from domain import jdl
 from domain.description import JobDescription, Requirements, canonical, requirements
 from domain.errors import Code, Refused
 from domain.limits import Limits, Rejected, checked, described, wrong
+from domain.messages import Command
 from domain.parametric import Row, fill, is_open, numbers, sequences, unknown
 
 Source: TypeAlias = str | bytes | Mapping[str, Any] | list[Any]
@@ -49,6 +50,19 @@ class Submission(Struct, frozen=True):
     def rejected(self) -> list[Rejected]:
         """What is wrong, if anything is."""
         return [job for job in self.jobs if isinstance(job, Rejected)]
+
+
+class MakeSubmission(Command, frozen=True):
+    """Submit jobs: `jobs` is a list of descriptions (or of JDL texts), `jdl` one JDL text; one of the two.
+
+    All or none. The same id with the same content gives the same jobs again.
+    """
+
+    TOPIC = "submission.make"
+    OUTSIDE = True
+    KEYED = False  # the numbers are reserved under the id
+    jobs: list[dict[str, Any] | str] = []
+    jdl: str = ""
 
 
 def read(source: Source, limits: Limits | None = None) -> Submission:

@@ -6,10 +6,13 @@ from typing import Any
 
 from domain.job import Job
 from domain.pilot import Pilot
+from domain.submission import MakeSubmission
 from gateway.app import ROUTERS
 from handlers import deadlines, lost_pilots, rescheduling, scheduling
+from infra import submitting
 from infra.consumers import follow_policy, follow_view
 from infra.epoch import Sentinel
+from infra.front import Front
 from infra.matcher import Matcher
 from infra.relay import Relay
 from infra.runtime import Runtime
@@ -32,6 +35,7 @@ CORE = System(
     ),
     routers=ROUTERS,
     lookups={"jobs_of_pilot": assignments.held_by_pilot},
+    services={MakeSubmission: submitting.service},
 )
 
 
@@ -55,7 +59,8 @@ async def project(runtime: Runtime, names: Iterable[str] = ()) -> None:
 
 async def dispatch(runtime: Runtime) -> None:
     """Decide the commands that the bus brings."""
-    await runtime.bus.serve(runtime.dispatcher())
+    services = {command.TOPIC: make(runtime) for command, make in runtime.system.services.items()}
+    await runtime.bus.serve(Front(runtime.dispatcher(), services))
 
 
 def relay(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Select
@@ -17,18 +17,27 @@ from handlers.policy import Policy
 from infra.codec import Codec
 from projections.projection import Projection
 
+if TYPE_CHECKING:
+    from infra.front import Service
+    from infra.runtime import Runtime
+
 Lookup = Callable[[Recorded[Any]], Select[Any]]
+Opening = Callable[["Runtime"], "Service"]
 
 
 @dataclass(frozen=True)
 class System:
-    """Aggregates, policies, projections, routers and look-ups. A community adds its own: `CORE | System(…)`."""
+    """Aggregates, policies, projections, routers, look-ups and services. A community adds its own: `CORE | System(…)`.
+
+    `services` are for commands that no single aggregate decides, such as a submission of many jobs.
+    """
 
     aggregates: tuple[type[Aggregate], ...] = ()
     policies: tuple[Policy, ...] = ()
     projections: tuple[Projection, ...] = ()
     routers: tuple[APIRouter, ...] = ()
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
+    services: Mapping[type[Command], Opening] = field(default_factory=dict)
 
     def __or__(self, other: "System") -> "System":
         return System(
@@ -37,6 +46,7 @@ class System:
             self.projections + other.projections,
             self.routers + other.routers,
             _joined("look-up", self.lookups, other.lookups),
+            _joined("topic", self.services, other.services),
         )
 
     @cached_property
@@ -52,7 +62,7 @@ class System:
     @property
     def outside(self) -> list[type[Command]]:
         """The commands that other programs may publish on the bus."""
-        return [command for command in self.commands if command.OUTSIDE]
+        return [command for command in (*self.commands, *self.services) if command.OUTSIDE]
 
     @cached_property
     def logs(self) -> dict[str, frozenset[str]]:
@@ -62,7 +72,7 @@ class System:
 
     def codec(self) -> Codec:
         """A codec that knows this system's messages."""
-        return Codec(self.events.values(), self.commands)
+        return Codec(self.events.values(), (*self.commands, *self.services))
 
     def check(self) -> None:
         """Refuse a system whose parts contradict each other.
@@ -85,6 +95,8 @@ class System:
                 yield Claim("topic", topic, _name(event))
             for command in aggregate.decisions():
                 yield Claim("topic", command.TOPIC, _name(aggregate))
+        for command in self.services:
+            yield Claim("topic", command.TOPIC, _name(command))
         for part in self._consumers():
             yield Claim("consumer", part.name, _home(part))
         for name in _core_tables() | {f"log_{log}" for log in self.logs}:

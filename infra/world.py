@@ -19,7 +19,7 @@ from domain.messages import Command, Event, Recorded
 from gateway.edge import correlation
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
-from infra import epoch, matcher, status
+from infra import epoch, intake, matcher, status
 from infra.bus.messages import DeadLetter, Outcome, Request
 from infra.deadletters import listed, sent_again
 from infra.runtime import Runtime
@@ -30,9 +30,6 @@ ANSWER = 30.0  # seconds a command may take
 CHUNK = 2000
 PAGE = 500  # events a listener gets at once
 LOOK = 5.0  # seconds between looks of a listener whom nobody wakes
-RESERVE = """with numbers as (update job_numbers set last = last + $4 returning last - $4 + 1 as first)
-    insert into submissions (id, vo, digest, first_job, jobs) select $1, $2, $3, first, $4 from numbers
-    on conflict (id) do nothing returning first_job"""
 
 
 @contextmanager
@@ -127,23 +124,11 @@ class RuntimeWorld:
 
     async def keep_bodies(self, bodies: Mapping[str, bytes]) -> None:
         with _database():
-            await self._runtime.store.keep_bodies({digest: body.decode() for digest, body in bodies.items()})
+            await intake.keep_bodies(self._runtime.store, bodies)
 
     async def reserve(self, submission: UUID, vo: str, digest: str, count: int) -> Reservation:
         with _database():
-            row = await self._runtime.pool.fetchrow(
-                "update submissions set received = received + 1 where id = $1 returning *", submission
-            )
-            if row is None:
-                async with self._runtime.store.transaction() as connection:
-                    first = await connection.fetchval(RESERVE, submission, vo, digest, count)
-                if first is not None:
-                    await self._runtime.store.make_room(first + count)
-                    return Reservation(first, count, False)
-                return await self.reserve(submission, vo, digest, count)  # the same request came twice at once
-        if row["digest"] != digest or row["vo"] != vo:
-            raise Refused(Code.KEY_REUSED, key=str(submission))
-        return Reservation(row["first_job"], row["jobs"], True)
+            return await intake.reserve(self._runtime.store, submission, vo, digest, count)
 
     async def offer(self, offer: Offer, wait: float) -> Given:
         asking = asyncio.create_task(matcher.ask(self._runtime.bus, offer, wait))

@@ -20,6 +20,7 @@ from yarl import URL
 
 from domain import messages
 from infra.bus import topology
+from infra.bus.messages import Outcomes
 
 Schema = dict[str, Any]
 Kind = type[messages.Message]
@@ -29,7 +30,13 @@ TEXT: Schema = {"type": "string"}
 IDENTIFIER: Schema = {"type": "string", "format": "uuid"}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 HOW = """Commands: publish to the topic exchange `spinor.inbox` with the routing key `<vo>.<topic>` and your bus user as
-`user_id`, one or a list of them. The same `id` again has no second effect. Name a `reply_to` queue to get the outcomes.
+`user_id`, one or a list of them. The same `id` again has no second effect. Name a `reply_to` queue to get the outcomes
+(schema `Outcomes`): `ok`, or a `code` with its `parameters`. Who names none finds a refused command among the dead
+letters of the VO, with the reason.
+
+Jobs: `submission.make` submits descriptions or JDL, all or none, as `POST /api/v1/jobs` does. `parameters.jobs` of its
+outcome are their numbers; `correlation` of their `job.submitted` events is its `id`. They belong to your bus user, in
+the group `programs`.
 
 Events: bind a queue of your own to the topic exchange `spinor.events` (`lhcb.job.#`). A message is a list of
 events of one topic; `id` tells a repetition, `version` the order within one `stream`."""
@@ -54,7 +61,7 @@ def document(
         servers={"broker": _server(URL(url))} if url else {},
         channels=channels,
         operations=operations,
-        components=Components(schemas=_schemas(every)),
+        components=Components(schemas=_schemas([*every, Outcomes])),
     ).to_jsonable()
     return written
 
@@ -96,16 +103,17 @@ def _announced(kind: Kind) -> Schema:
     """A list of events."""
     properties = {"id": IDENTIFIER, "topic": {"const": kind.TOPIC}, "vo": TEXT, "stream": IDENTIFIER,
                   "version": {"type": "integer"}, "schema": {"type": "integer"}, "at": MOMENT, "actor": TEXT,
-                  "data": _data(kind)}  # fmt: skip
+                  "data": _data(kind), "correlation": {"anyOf": [IDENTIFIER, {"type": "null"}]}}  # fmt: skip
     return {"type": "array", "items": {"type": "object", "required": [*properties], "properties": properties}}
 
 
-def _schemas(kinds: Sequence[Kind]) -> dict[str, Schema]:
+def _schemas(kinds: Sequence[type[Any]]) -> dict[str, Schema]:
     """The bodies by topic, and what they are made of by name: never by import path."""
     references, found = msgspec.json.schema_components(kinds, ref_template=PLACE + "{name}")
     names = {name: name.rpartition(".")[2] for name in found}
     for kind, reference in zip(kinds, references, strict=True):
-        names[reference["$ref"].removeprefix(PLACE)] = kind.TOPIC
+        if issubclass(kind, messages.Message):
+            names[reference["$ref"].removeprefix(PLACE)] = kind.TOPIC
     if len(set(names.values())) < len(names):
         raise ValueError(f"two types of one name: {sorted(names)}")
     text = msgspec.json.encode(found).decode()

@@ -74,7 +74,10 @@ class Envelope(Struct, frozen=True):
 
 
 class Announcement(Struct, frozen=True):
-    """An event as other programs get it: thin, and without anything of how we store it."""
+    """An event as other programs get it: thin, and without anything of how we store it.
+
+    `correlation` is the id of the command that began it all, where there was one.
+    """
 
     id: UUID
     topic: str
@@ -85,6 +88,7 @@ class Announcement(Struct, frozen=True):
     at: datetime
     actor: str
     data: Raw
+    correlation: UUID | None = None
 
 
 class DeadLetter(Struct, frozen=True):

@@ -74,4 +74,4 @@ def announced(events: Sequence[WireEvent]) -> list[tuple[str, bytes]]:
 
 def _announcement(event: WireEvent) -> Announcement:
     return Announcement(event.id, event.topic, event.vo, event.stream, event.version, event.schema, event.at,
-                        event.actor, event.data)  # fmt: skip
+                        event.actor, event.data, event.correlation)  # fmt: skip

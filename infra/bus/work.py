@@ -118,14 +118,14 @@ class Desk:
         broke = [(request, verdict) for request, verdict in pairs if isinstance(verdict, Exception)]
         if any(isinstance(error, Refused) and error.code in AWAY for _, error in broke):
             return False
-        lost = [(request, verdict) for request, verdict in pairs if _unread(verdict)]
-        return all([await self._tried(item, *pair) for pair in broke] + [await self._unread(*pair) for pair in lost])
+        lost = [(request, verdict) for request, verdict in pairs if _unheard(request, verdict)]
+        return all([await self._tried(item, *pair) for pair in broke] + [await self._unheard(*pair) for pair in lost])
 
-    async def _unread(self, request: Request, verdict: Verdict) -> bool:
-        """A command that means nothing, and whose sender waits for no answer, must not vanish without a word."""
+    async def _unheard(self, request: Request, verdict: Verdict) -> bool:
+        """A refusal whose asker waits for no answer must not vanish without a word."""
         assert isinstance(verdict, Outcome)
-        detail = str(verdict.parameters.get("problem", ""))
-        return await buried(self.on_dead, _letter("commands", request, verdict.code or "", detail, 1, now()))
+        refusal = Refused(Code.of(verdict.code or ""), **verdict.parameters)
+        return await buried(self.on_dead, _letter("commands", request, verdict.code or "", refusal.what, 1, now()))
 
     async def _answer(self, request: Request, verdict: Verdict) -> Outcome:
         if isinstance(verdict, Outcome):
@@ -180,8 +180,11 @@ def _timely(incoming: Incoming) -> list[Request]:
     return [request for request in incoming.requests if request.deadline is None or request.deadline > at]
 
 
-def _unread(verdict: Verdict) -> bool:
-    return isinstance(verdict, Outcome) and not verdict.ok and verdict.code in UNREADABLE
+def _unheard(request: Request, verdict: Verdict) -> bool:
+    """Whether nobody would ever learn of a refusal that somebody must: what means nothing, and all of a program's."""
+    if isinstance(verdict, Exception) or verdict.ok:
+        return False
+    return verdict.code in UNREADABLE or request.actor.startswith("program:")
 
 
 def _verdict(request: Request, error: Exception) -> Verdict:

@@ -57,7 +57,7 @@ def test_the_bodies_are_described_by_topic_and_no_import_path_shows(written: dic
     schemas = written["components"]["schemas"]
     assert schemas["job.kill"]["properties"]["job"] == {"type": "integer"}
     assert schemas["job.submitted"]["properties"] == {"owner": {"type": "string"}}
-    assert set(schemas) == {"job.kill", "job.submitted", "pilot.submitted", "Needs"}
+    assert set(schemas) == {"job.kill", "job.submitted", "pilot.submitted", "Needs", "Outcomes", "Outcome"}
     assert "test_bus_asyncapi" not in json.dumps(written)
 
 
