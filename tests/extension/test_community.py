@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,25 @@ Json = dict[str, Any]
 ROUTE = "/api/v1/calibrations"
 
 
-@pytest.fixture(params=["in-process", "rabbitmq"])
-async def site(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[Site]:
-    bus = request.getfixturevalue("rabbitmq") if request.param == "rabbitmq" else ""
+@asynccontextmanager
+async def community(database: str, data: Path, bus: str = "") -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
-        given = settings(database=database, bus=bus, data=tmp_path, port=0, vo=VO, secret="s" * 40)
+        given = settings(database=database, bus=bus, data=data, port=0, vo=VO, secret="s" * 40)
         yield Site(await stack.enter_async_context(running(system, given)), stack)
+
+
+@pytest.fixture
+async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
+    async with community(database, tmp_path) as site:
+        yield site
+
+
+@pytest.fixture(params=["in-process", "rabbitmq"])
+async def either(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[Site]:
+    """On each of the buses."""
+    bus = request.getfixturevalue("rabbitmq") if request.param == "rabbitmq" else ""
+    async with community(database, tmp_path, bus) as site:
+        yield site
 
 
 async def until(look: Callable[[], Awaitable[Any]]) -> Any:
@@ -56,15 +69,15 @@ async def state(client: httpx.AsyncClient, run: int) -> str:
     return next((row["status"] for row in rows if row["run"] == run), "")
 
 
-async def test_a_calibration_is_asked_for_measured_by_its_job_and_approved(site: Site) -> None:
-    ann, bob = await site.user("ann"), await site.user("bob", "CalibrationManager")
+async def test_a_calibration_is_asked_for_measured_by_its_job_and_approved(either: Site) -> None:
+    ann, bob = await either.user("ann"), await either.user("bob", "CalibrationManager")
     (job,) = await submitted(ann, JOB)
     wanted = {"detector": "rich1", "run": 4711, "job": job}
     assert (await ann.post(ROUTE, json=wanted)).status_code == 201
     assert await state(ann, 4711) == "Requested"  # the caller's next read sees it
     early = refusal(await bob.post(f"{ROUTE}/rich1/4711/approve"), 400, "extension")
     assert "is Requested" in early["detail"]
-    await ran(site, job)
+    await ran(either, job)
     await until(lambda: _is(ann, 4711, "Measured"))
     assert (await bob.post(f"{ROUTE}/rich1/4711/approve")).status_code == 200
     assert await state(ann, 4711) == "Approved"
@@ -75,7 +88,7 @@ async def test_a_calibration_is_asked_for_measured_by_its_job_and_approved(site:
         "the constants are approved",
     ]
     assert [line["actor"] for line in told][:2] == ["ann", "policy calibration-jobs"]
-    await until(lambda: _no_timer(site))
+    await until(lambda: _no_timer(either))
 
 
 async def _is(client: httpx.AsyncClient, run: int, status: str) -> bool:
