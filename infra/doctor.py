@@ -73,8 +73,8 @@ def _show(findings: list[Finding], as_json: bool) -> None:
 def _whole(system: System) -> Finding:
     try:
         system.check()
-    except ValueError as fault:
-        return Finding("system", Verdict.BAD, str(fault), "take the contradicting part out of the extension")
+    except Refused as refusal:
+        return Finding("system", Verdict.BAD, refusal.what, refusal.next)
     count = f"{len(system.events)} events, {len(system.commands)} commands, {len(system.projections)} views"
     return Finding("system", Verdict.GOOD, count)
 

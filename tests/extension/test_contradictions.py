@@ -17,6 +17,7 @@ from gateway.rights import User, operator
 from handlers.policy import Policy, Rows
 from infra.admin import load
 from infra.app import CORE
+from infra.doctor import Verdict, _whole
 from infra.runtime import opened
 from infra.settings import settings
 from infra.system import System
@@ -156,3 +157,9 @@ def test_a_system_that_cannot_be_loaded_is_a_sentence(tmp_path: Path, monkeypatc
     (tmp_path / "their_shop.py").write_text("from infra.app import CORE\nsystem = CORE\n")
     monkeypatch.chdir(tmp_path)
     assert load("their_shop:system") is CORE
+
+
+def test_the_doctor_says_what_contradicts() -> None:
+    finding = _whole(CORE | System(aggregates=(Shift,)))
+    assert (finding.verdict, finding.what[:33]) == (Verdict.BAD, "the topic job.done is claimed twi")
+    assert _whole(system).verdict is Verdict.GOOD
