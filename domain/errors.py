@@ -73,11 +73,11 @@ class Code(Enum):
     BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_AWAY = Advice("the database cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_HELD = Advice("process {pid} uses the database directory {path} already", Who.USER,
-                           "stop that process (kill {pid}), or choose another directory")  # fmt: skip
+                           "it runs there already: spinor status; or choose another directory with SPINOR_DATA")  # fmt: skip
     DATABASE_VERSION = Advice("{path} was written by PostgreSQL {found}, and here is PostgreSQL {needed}", Who.OPERATOR,
                               "pg_dump it with PostgreSQL {found} and load the dump into a new directory")  # fmt: skip
     DATABASE_PLACE = Advice("{path} cannot hold a database: {problem}", Who.USER,
-                            "choose a directory on a local disk that you may write to")  # fmt: skip
+                            "set SPINOR_DATA to a directory on a local disk that you may write to")  # fmt: skip
     DATABASE_START = Advice("PostgreSQL does not start: {problem}", Who.OPERATOR, "read {log}")
     GATEWAY_AWAY = Advice("the gateway does not answer at {url} ({problem})", Who.USER, "spinor up")
     NOT_ENDED = Advice("{left} of {jobs} jobs have not ended within {seconds} s", Who.NOBODY, "spinor job why {job}")
@@ -90,13 +90,19 @@ class Code(Enum):
     DEADLINE = Advice("no answer came within {seconds} s", Who.OPERATOR, "spinor status")
     BUSY = Advice("somebody else changes the same thing at the moment", Who.NOBODY, "try again")
     BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")
-    SETTING = Advice("the setting {name}: {problem}", Who.OPERATOR, "spinor doctor")
+    STILL_BROKEN = Advice("{consumer} still cannot handle it: {problem}", Who.OPERATOR, "spinor parked")
+    SETTING = Advice("the setting {name}: {problem}", Who.OPERATOR, "correct it, or unset it")
+    ADDRESS_TAKEN = Advice("{host}:{port} cannot be listened on: {problem}", Who.USER,
+                           "if Spinor is up already: spinor status; else set SPINOR_PORT to another port")  # fmt: skip
+    FILE = Advice("{path}: {problem}", Who.USER, "choose another place, or mend this one")
+    FAULT = Advice("an unexpected fault: {problem}", Who.OPERATOR, "spinor doctor; report {file}, it has the details")
     CLAIMED_TWICE = Advice("the {kind} {name} is claimed twice: by {first} and by {second}", Who.OPERATOR,
                            "give one of them another name, or leave it out")  # fmt: skip
     SYSTEM = Advice("the system cannot work: {problem}", Who.OPERATOR, "correct the part that is named")
     LOG_CHANGED = Advice("events {first} to {last} of {vo} in the log of {log} are not those that were sealed",
                          Who.OPERATOR, "compare them with a backup: spinor verify --json")  # fmt: skip
-    DEMO_FAILED = Advice("job {job} of the demonstration ended as {status}", Who.OPERATOR, "spinor history job {job}")
+    DEMO_FAILED = Advice("job {job} of the demonstration is {status}: {why}", Who.OPERATOR,
+                         "spinor doctor; what its pilots said lies in {logs}")  # fmt: skip
     EXTENSION = Advice("{problem}", Who.USER, "{next}")
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import structlog
 import typer
 
 from domain.errors import Refused
-from gateway.cli.main import application, fail
+from gateway.cli.main import application, fail, unexpected
 from infra import pilot_here
 from infra.settings import Settings, settings
 
@@ -146,6 +147,23 @@ def restored(database: Database = None, bus: Bus = None, data: Data = None) -> N
 
 
 @app.command()
+def parked(
+    consumer: Annotated[str, typer.Argument(help="the consumer at which a stream waits; empty: list them")] = "",
+    stream: Annotated[str, typer.Argument(help="the stream to handle again")] = "",
+    database: Database = None, data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:  # fmt: skip
+    """List streams that wait behind an event a consumer could not handle, or handle one again.
+
+    \b
+    Example: spinor parked scheduling 00000000-0007-8001-8000-000000000000
+    """
+    from infra import admin
+
+    raise typer.Exit(_run(admin.parked(_system(), _settings(database=database, data=data), consumer, stream, json)))
+
+
+@app.command()
 def reset(data: Data = None, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
     """Remove everything this installation keeps below its data directory."""
     from infra import admin
@@ -178,14 +196,25 @@ def main() -> None:
         app(standalone_mode=True)
     except Refused as refusal:
         fail(refusal)
+    except Exception as fault:  # whatever it is, its user gets a sentence and its programmer a file
+        fail(unexpected(fault))
 
 
 _chosen: list[str] = [""]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spinor {metadata.version('spinor')}, Python {sys.version.split()[0]}")
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
     system: Annotated[str, typer.Option(help="module:name of a system, for communities with parts of their own")] = "",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="say it, and end")
+    ] = False,
 ) -> None:
     """Spinor, the event-sourced interware."""
     _chosen[0] = system

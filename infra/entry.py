@@ -2,12 +2,21 @@
 
 import os
 import signal
+import sys
 
 
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
-    from infra.cli import main as run
+    try:
+        from gateway.cli import ascii
 
+        ascii.prepare()
+        from infra.cli import main as run
+    except ModuleNotFoundError as fault:
+        sys.exit(
+            f"error: the package {fault.name} is missing\n  who:  you\n"
+            "  next: pip install -r .requirements.lock in the environment of this command"
+        )
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run()

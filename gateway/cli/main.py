@@ -1,12 +1,15 @@
 """The commands of users: put together, and every refusal told in three lines instead of a traceback."""
 
 import sys
+import tempfile
+import traceback
 from typing import Any, NoReturn
 
 import typer
+import typer.exceptions
 from typer.core import TyperGroup
 
-from domain.errors import Refused
+from domain.errors import Code, Refused
 from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, system, wait
 from gateway.cli.ids import fields
 from gateway.cli.output import ACTORS, asked, note
@@ -38,15 +41,37 @@ GROUPS = (
 )
 
 
+SECTIONS = {
+    "To begin": ("demo", "up", "status", "doctor", "settings", "reset"),
+    "Jobs and pilots": ("job", "history", "pilot", "queue", "log", "whoami", "login"),
+    "To operate": ("dead-letters", "rebuild", "verify", "migrate", "lost", "restored"),
+    "Parts, each a process of its own": ("gateway", "dispatch", "consume", "project", "relay", "match", "timers"),
+}
+
+
 class Root(TyperGroup):
     """The whole command line: takes --json anywhere, and turns refusals into their three lines."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands under the titles of SECTIONS, those of others at the end."""
+        named = {name for names in SECTIONS.values() for name in names}
+        more = tuple(name for name in self.list_commands(ctx) if name not in named)
+        for title, names in (SECTIONS | {"More": more}).items():
+            known = [(name, command) for name in names if (command := self.get_command(ctx, name))]
+            if known:
+                with formatter.section(title):
+                    room = formatter.width - 6 - max(len(name) for name, _ in known)
+                    formatter.write_dl([(name, command.get_short_help_str(room)) for name, command in known])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The arguments with --json at their end, where the command that is meant finds it."""
         end = args.index("--") if "--" in args else len(args)
         kept = [arg for arg in args[:end] if arg != "--json"]
         asked.json = len(kept) < end
-        return super().parse_args(ctx, kept + ["--json"] * asked.json + args[end:])
+        try:
+            return super().parse_args(ctx, kept + ["--json"] * asked.json + args[end:])
+        except typer.exceptions.TyperException as wrong:
+            misused(wrong)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what it raises as a refusal ends it."""
@@ -54,17 +79,18 @@ class Root(TyperGroup):
             return super().invoke(ctx)
         except Refused as refusal:
             fail(refusal)
+        except typer.exceptions.TyperException as wrong:
+            misused(wrong)
 
 
 def application() -> typer.Typer:
     """The command line with the commands of users; others may be added to it."""
-    fancy: Any = "rich" if sys.stdout.isatty() else None
     app = typer.Typer(
-        cls=Root, name="spinor", help=ABOUT, no_args_is_help=True, rich_markup_mode=fancy,
+        cls=Root, name="spinor", help=ABOUT, no_args_is_help=True, rich_markup_mode=None,
         pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
     )  # fmt: skip
     for name, about, parts in GROUPS:
-        group = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=fancy)
+        group = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
         for add in parts:
             add(group)
         app.add_typer(group, name=name)
@@ -81,3 +107,23 @@ def fail(refusal: Refused) -> NoReturn:
         note("  who: ", ACTORS[refusal.code.value.who.value])
         note("  next:", clean(refusal.next))
     raise SystemExit(1)
+
+
+def misused(wrong: Any) -> NoReturn:
+    """End for wrong usage: with --json as one object, else as the parser says it."""
+    if not asked.json:
+        raise wrong
+    usage = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "spinor"
+    told = {"code": "usage", "detail": wrong.format_message(), "who": "user", "next": f"{usage} --help"}
+    sys.stderr.write(to_json(told) + "\n")
+    raise SystemExit(wrong.exit_code)
+
+
+def unexpected(fault: Exception) -> Refused:
+    """A fault that nobody foresaw, as a refusal; what a programmer needs lies in a file."""
+    if isinstance(fault, OSError) and fault.filename and fault.strerror:
+        return Refused(Code.FILE, path=fault.filename, problem=fault.strerror)
+    with tempfile.NamedTemporaryFile("w", prefix="spinor-fault-", suffix=".txt", delete=False) as file:
+        file.writelines(traceback.format_exception(fault))
+    problem = " ".join(str(fault).split())[:200]
+    return Refused(Code.FAULT, problem=f"{type(fault).__name__}: {problem}".rstrip(": "), file=file.name)

@@ -152,7 +152,7 @@ class Tour:
                     await asyncio.sleep(LOOK)
         failed = [row for row in rows if row["status"] != "Done"]
         if failed:
-            raise Refused(Code.DEMO_FAILED, job=failed[0]["job"], status=failed[0]["status"])
+            raise Refused(Code.DEMO_FAILED, job=failed[0]["job"], status=failed[0]["status"], why="", logs="")
         if not self.console.is_terminal:
             self.console.print(f"  {name}: {len(jobs)} of {len(jobs)} done")
         return rows

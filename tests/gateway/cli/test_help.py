@@ -46,6 +46,22 @@ def test_wrong_usage_is_exit_code_2(alone: Any, arguments: list[str]) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("arguments", [["jobs"], ["--colour"], ["job", "show"], ["job", "show", "x"]])
+def test_wrong_usage_is_json_when_json_was_asked_for(alone: Any, arguments: list[str]) -> None:
+    result = alone(*arguments, "--json")
+    told = json.loads(result.stderr)
+    assert (result.exit_code, told["code"], told["who"]) == (2, "usage", "user")
+    assert told["next"].startswith("spinor") and told["next"].endswith(" --help")
+
+
+def test_every_command_stands_under_a_title(alone: Any) -> None:
+    told = alone("--help").stdout
+    titles = {"Jobs and pilots": "job", "To begin": "status", "To operate": "dead-letters"}
+    for title, command in titles.items():
+        assert f"  {command} " in told[told.index(f"{title}:") :].split("\n\n")[0]
+    assert "More:" not in told
+
+
 @pytest.mark.parametrize("arguments", [["--json", "job", "list"], ["job", "--json", "list"], ["job", "list", "--json"]])
 def test_json_may_stand_anywhere(alone: Any, arguments: list[str]) -> None:
     told = json.loads(alone(*arguments).stderr)

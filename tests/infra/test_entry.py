@@ -1,0 +1,57 @@
+"""The command as a process: it says what it means in every character set, and a fault is a sentence and a file."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from domain.errors import Code
+from gateway.cli.main import unexpected
+
+PROGRAM = "from infra.entry import main; main()"
+
+
+def spinor(*arguments: str, program: str = PROGRAM, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPINOR_")}
+    return subprocess.run([sys.executable, "-c", program, *arguments], check=False, capture_output=True,
+                          env=environment | variables)  # fmt: skip
+
+
+@pytest.mark.parametrize(("encoding", "sign"), [("ascii", "..."), ("latin-1", "..."), ("utf-8", "…")])
+def test_what_is_printed_is_spelled_as_the_character_set_allows(encoding: str, sign: str) -> None:
+    done = spinor("settings", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f"postgresql://{sign} of a server" in done.stdout.decode(encoding)
+
+
+def test_the_version_is_told() -> None:
+    assert re.match(rb"spinor \d+\.\d+\.\d+, Python 3\.\d+", spinor("--version").stdout)
+
+
+def test_a_package_that_is_missing_is_told_with_what_to_do() -> None:
+    done = spinor("status", program=f"import sys; sys.modules['typer'] = None; {PROGRAM}")
+    assert done.returncode == 1
+    assert b"error: the package typer is missing\n  who:  you\n  next: pip install" in done.stderr
+
+
+def test_a_fault_that_nobody_foresaw_is_three_lines_and_a_file(tmp_path: Path) -> None:
+    broken = f"import infra.admin; del infra.admin.show; {PROGRAM}"
+    done = spinor("settings", "--json", program=broken, TMPDIR=str(tmp_path))
+    told = json.loads(done.stderr)
+    assert (done.returncode, told["code"], told["who"]) == (1, "fault", "operator")
+    assert "AttributeError" in told["detail"]
+    (file,) = tmp_path.glob("spinor-fault-*.txt")
+    assert str(file) in told["next"]
+    assert "Traceback" in file.read_text()
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as fault:
+        (tmp_path / "file" / "below").mkdir()
+    refusal = unexpected(fault.value)
+    assert (refusal.code, refusal.what) == (Code.FILE, f"{tmp_path}/file/below: Not a directory")
