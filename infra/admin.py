@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import typer
@@ -60,6 +61,45 @@ async def verified(system: System, settings: Settings, vo: str, former: Sequence
         raise Refused(Code.LOG_CHANGED, log=first.log, vo=first.vo, first=first.first, last=first.last)
     typer.echo("the log is what was sealed")
     return 0
+
+
+async def parked(system: System, settings: Settings, consumer: str, stream: str, as_json: bool) -> int:
+    """List the parked streams, or handle one again.
+
+    Raises:
+        Refused: NOT_FOUND, there is no such stream there; MALFORMED, it is no id of a stream; STILL_BROKEN, the
+            consumer fails on it again.
+    """
+    from infra.parking import retry_parked
+
+    async with opened(system, settings, beside=True) as runtime:
+        if not consumer:
+            rows = await runtime.pool.fetch("select * from parked order by at desc limit 1000")
+            _list([{name: str(value) for name, value in row.items()} for row in rows], as_json)
+            return 0
+        try:
+            handled = await retry_parked(runtime, consumer, UUID(stream))
+        except ValueError:
+            raise Refused(Code.MALFORMED, problem=f"{stream!r} is no id of a stream") from None
+        except Refused:
+            raise
+        except Exception as fault:
+            raise Refused(Code.STILL_BROKEN, consumer=consumer, problem=repr(fault)) from fault
+    _list([{"consumer": consumer, "stream": stream, "events": str(handled)}], as_json)
+    return 0
+
+
+def _list(rows: list[dict[str, str]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    if not rows:
+        typer.echo("nothing is parked")
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
 
 
 def reset(settings: Settings, yes: bool) -> None:

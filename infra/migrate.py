@@ -7,8 +7,9 @@ import asyncpg
 from domain.errors import Code, Refused
 from infra.store import table
 from infra.system import System
-from infra.views import create_statements
+from infra.views import create_statements, definition
 
+DEFINED = "insert into view_definitions (view, definition) values ($1, $2) on conflict do nothing"
 LOCK = 0x5350494E4F52  # one process migrates at a time
 
 
@@ -52,5 +53,7 @@ async def _create_missing(connection: asyncpg.pool.PoolConnectionProxy, system: 
         if not await connection.fetchval("select to_regclass($1)", view.name):
             for statement in create_statements(view.table):
                 await connection.execute(statement)
+            if not await connection.fetchval(f"select exists (select from {table(view.log)})"):
+                await connection.execute(DEFINED, view.name, definition(view.table))  # nothing to fill it with
             done.append(view.name)
     return done

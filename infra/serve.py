@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from infra import app
+from infra.renew import renew
 from infra.runtime import Runtime, opened
 from infra.settings import Settings
 from infra.system import System
@@ -46,6 +47,7 @@ async def running(
         if listener:
             stack.callback(listener[0].close)
         runtime = await stack.enter_async_context(opened(system, settings))
+        await renew(runtime)
         work = Running(runtime, listener[1] if listener else "")
         stack.push_async_callback(_cancel, work.tasks)
         await _start(work, parts, names)

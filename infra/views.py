@@ -44,6 +44,11 @@ def create_statements(view: Table, name: str | None = None) -> list[str]:
     return text
 
 
+def definition(view: Table) -> str:
+    """How a view's table is defined, to be compared with how it was."""
+    return ";\n".join(create_statements(view))
+
+
 def _alike(rows: dict[Key, Values]) -> Iterable[tuple[tuple[str, ...], list[tuple[Key, Values]]]]:
     """Rows grouped by the columns they change; a column to add to is marked with a plus."""
     groups: dict[tuple[str, ...], list[tuple[Key, Values]]] = defaultdict(list)

@@ -115,6 +115,7 @@ class Desk:
         if item.answer_to is not None:
             await self.post.answer(item, [await self._answer(*pair) for pair in pairs])
             return True
+        pairs = [(request, _passing(verdict)) for request, verdict in pairs]
         broke = [(request, verdict) for request, verdict in pairs if isinstance(verdict, Exception)]
         if any(isinstance(error, Refused) and error.code in AWAY for _, error in broke):
             return False
@@ -178,6 +179,12 @@ def _timely(incoming: Incoming) -> list[Request]:
         return incoming.requests
     at = now()
     return [request for request in incoming.requests if request.deadline is None or request.deadline > at]
+
+
+def _passing(verdict: Verdict) -> Verdict:
+    """A refusal that only means "not now" is a reason to try again, when nobody waits for it."""
+    busy = isinstance(verdict, Outcome) and not verdict.ok and verdict.code == Code.BUSY.slug
+    return Refused(Code.BUSY) if busy else verdict
 
 
 def _unheard(request: Request, verdict: Verdict) -> bool:
