@@ -9,14 +9,13 @@ and its seals cannot sign anew. `infra.verify` checks all of it.
 import asyncio
 from collections.abc import Iterable
 
-import asyncpg
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from infra.leader import leading
 from infra.settings import Settings
-from infra.store import Connection, Store, table
+from infra.store import TROUBLE, Connection, Store, table
 from infra.tokens import derived, installation_secret
 
 LOOK = 1.0  # seconds between looks: so long an event may stay unsealed
@@ -64,7 +63,7 @@ class Sealer:
                     while True:
                         await self._round(connection)
                         await asyncio.sleep(LOOK)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            except TROUBLE as fault:
                 log_.warning("sealing pauses", reason=str(fault) or repr(fault))
                 await asyncio.sleep(LOOK)
 

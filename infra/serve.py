@@ -34,6 +34,8 @@ class Running:
         """Wait for the first task that ends; none ends by itself."""
         done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
+            if not task.cancelled() and (fault := task.exception()):
+                log.error("a part broke", part=repr(task.get_coro()), exc_info=fault)
             task.result()
 
 
@@ -75,9 +77,12 @@ async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> N
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """End the tasks; again after a second, for a library may swallow a cancellation while its connection dies."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1)
 
 
 @asynccontextmanager
