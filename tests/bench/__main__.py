@@ -1,11 +1,14 @@
 """How fast it is: `python tests/bench [NAME …] [--quick] [--json] [--list]`; medians, in one table, with the goals.
 
-Nothing here passes or fails by its speed: the exit status is 1 only when a benchmark itself breaks.
+Nothing here passes or fails by its speed: the exit status is 1 only when a benchmark itself breaks. Ratios are of
+figures taken in turns and hold on a busy machine, too; rates want a quiet one: the last row says how quiet it was.
 """
 
 import argparse
 import asyncio
 import json
+import logging
+import os
 import sys
 import time
 import traceback
@@ -18,7 +21,9 @@ import appending  # noqa: E402, F401
 import flat  # noqa: E402, F401
 import idle  # noqa: E402, F401
 import matching  # noqa: E402, F401
+import psutil  # noqa: E402
 import replaying  # noqa: E402, F401
+import structlog  # noqa: E402
 import submitting  # noqa: E402, F401
 import uvloop  # noqa: E402
 from report import Row, table  # noqa: E402
@@ -38,12 +43,14 @@ def main() -> int:
     if given.list:
         print("\n".join(f"{name:<18}{(run.__doc__ or '').splitlines()[0]}" for name, run in BENCHES.items()))
         return 0
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     rows, broken = uvloop.run(_run(given.names or list(BENCHES), given.quick))
     print(json.dumps([row.as_json() for row in rows], indent=1) if given.json else table(rows))
     return int(broken)
 
 
 async def _run(names: list[str], quick: bool) -> tuple[list[Row], bool]:
+    busy, own, began = _machine(), sum(os.times()[:4]), time.perf_counter()
     stage = Stage(quick)
     rows: list[Row] = []
     broken = False
@@ -59,7 +66,15 @@ async def _run(names: list[str], quick: bool) -> tuple[list[Row], bool]:
             await asyncio.sleep(0)
     finally:
         stage.close()
-    return rows, broken
+    wall = (time.perf_counter() - began) * psutil.cpu_count()
+    others = 100 * (_machine() - busy - (sum(os.times()[:4]) - own)) / wall
+    return [*rows, Row("other work on this machine", [max(0.0, others)], "% of all cores")], broken
+
+
+def _machine() -> float:
+    """CPU seconds that this machine has been busy, or had to give away to its host."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
+from statistics import median
 from typing import Any
 
 import asyncpg
@@ -42,19 +43,18 @@ async def append(stage: Stage) -> list[Row]:
         await _append(store, lives(next(first), JOBS))
         prepared.keys.update(await _keys(pool))
         for _ in range(stage.repetitions):
-            spent = dict.fromkeys(("ours", "bare", "rows", "encoding"), 0.0)
+            spent: dict[str, list[float]] = {name: [] for name in ("ours", "bare", "rows", "encoding")}
             for _ in range(stage.size(TURNS)):
                 events = [lives(next(first), JOBS) for _ in range(3)]
-                spent["ours"] += await _timed(_append, store, events[0])
+                spent["ours"].append(await _timed(_append, store, events[0]))
                 start = time.perf_counter()
                 texts = [[codec.encode(event.event) for event in some] for some in events[1:]]
-                spent["encoding"] += (time.perf_counter() - start) / 2
+                spent["encoding"].append((time.perf_counter() - start) / 2)
                 prepared.texts = {id(e.event): text for e, text in zip(events[1], texts[0], strict=True)}
-                spent["rows"] += await _timed(_append, second, events[1])
-                spent["bare"] += await _timed(_bare, pool, _columns(events[2], texts[1]))
-            number = 8 * JOBS * stage.size(TURNS)
+                spent["rows"].append(await _timed(_append, second, events[1]))
+                spent["bare"].append(await _timed(_bare, pool, _columns(events[2], texts[1])))
             for name, rates in (("ours", ours), ("bare", bare), ("rows", rows), ("encoding", encoding)):
-                rates.append(number / spent[name])
+                rates.append(8 * JOBS / median(spent[name]))
     return [
         Row("append", ours, "events/s", bare, 0.80, of_ratio=True),
         Row("append rows only", rows, "events/s", bare),

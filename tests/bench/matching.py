@@ -18,6 +18,9 @@ from infra.matcher import ask
 
 QUEUES, IN_FLIGHT = 50, 64
 WAIT = 20.0  # seconds an offer may wait
+# No pilot here ever starts what it got: after a minute a match is released, and may be given away again.
+TWICE = """select count(*) from (select from log_jobs where topic in ('job.matched', 'job.released') group by stream_id
+    having count(*) filter (where topic = 'job.matched') - count(*) filter (where topic = 'job.released') > 1) jobs"""
 
 
 @bench("match")
@@ -48,9 +51,8 @@ async def _rows(site: Site, bus: Bus, jobs: int, repetitions: int) -> list[Row]:
         rates.append(share / (time.perf_counter() - start))
         middle.append(percentile(times, 0.5) * 1000)
         slowest.append(percentile(times, 0.99) * 1000)
-    taken, distinct = await site.pool.fetchrow("select count(*), count(distinct job) from assignments")
-    if (taken, distinct) != (share * (repetitions + 1),) * 2:
-        raise RuntimeError(f"{taken} matches of {distinct} jobs for {share * (repetitions + 1)} offers")
+    if twice := await site.pool.fetchval(TWICE):
+        raise RuntimeError(f"{twice} jobs were given to two pilots at a time")
     return [Row("match", rates, "matches/s"), Row("match p50", middle, "ms"), Row("match p99", slowest, "ms")]
 
 
