@@ -1,7 +1,7 @@
 """The hash chain of each VO: final events are sealed just after their commit, and now and then a seal is signed.
 
-A seal is sha256(the digest before ‖ the rows), the rows in order of position in PostgreSQL's binary form of a record,
-so every byte of every stored column counts, the sealed fields of forgotten persons too (their bytes stay). The first
+A seal is sha256(the digest before ‖ the rows), the rows in order of position and each as ROW says, so every byte of
+every stored column counts, the sealed fields of forgotten persons too (their bytes stay). The first
 digest of a chain is sha256 of `<log>/<VO>`. An anchor is an Ed25519 signature over a seal: whoever rewrites the log
 and its seals cannot sign anew. `infra.verify` checks all of it.
 """
@@ -19,14 +19,21 @@ from infra.store import TROUBLE, Connection, Store, table
 from infra.tokens import derived, installation_secret
 
 LOOK = 1.0  # seconds between looks: so long an event may stay unsealed
-MOST = (
+MOST = 1000  # events under one seal: a fault is narrowed down to as many, and the server works in its caches
     1000  # events under one seal: a fault is narrowed down to as many; 2.8 µs an event (5000: 3.4), all in the server
 )
 ANCHORED = 60.0  # seconds between signatures
 
-# Everything but `tx`, which is bookkeeping of the server and another one after a restore.
-ROW = """record_send(row(position, stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id,
-    actor, vo, token, recorded_at))"""
+# Everything but `tx`, which is bookkeeping of the server and another one after a restore. What has no fixed length, or
+# may be missing, stands after its length (-1: missing): no byte can move to the next column. Cheaper than record_send.
+TEXT = "int4send(octet_length({0})) || textsend({0})"
+MAYBE = "coalesce(int4send(16) || uuid_send({0}), int4send(-1))"
+ROW = " || ".join([
+    "int8send(position)", "uuid_send(stream_id)", "int4send(version)", "int2send(schema_version)",
+    "timestamptz_send(recorded_at)", "uuid_send(event_id)", MAYBE.format("cause_id"), MAYBE.format("correlation_id"),
+    TEXT.format("topic"), TEXT.format("actor"), TEXT.format("vo"),
+    f"coalesce({TEXT.format('token')}, int4send(-1))", TEXT.format("data"),
+])  # fmt: skip
 # The next positions from the first that exists: a bare limit would sort all that waits, each time.
 SEAL = f"""with head as materialized (select position from log_heads where log = $3),
     start as materialized (select min(position) as position from {{log}}
