@@ -20,8 +20,6 @@ from infra.tokens import derived, installation_secret
 
 LOOK = 1.0  # seconds between looks: so long an event may stay unsealed
 MOST = 1000  # events under one seal: a fault is narrowed down to as many, and the server works in its caches
-    1000  # events under one seal: a fault is narrowed down to as many; 2.8 µs an event (5000: 3.4), all in the server
-)
 ANCHORED = 60.0  # seconds between signatures
 
 # Everything but `tx`, which is bookkeeping of the server and another one after a restore. What has no fixed length, or
