@@ -59,10 +59,10 @@ class Part:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                self.kill()
+                self.died.append(f"{self.name} did not end when it was told to")
 
 
 class Fleet:
