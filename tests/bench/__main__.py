@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -51,6 +52,9 @@ def main() -> int:
 
 async def _run(names: list[str], quick: bool) -> tuple[list[Row], bool]:
     busy, own, began = _machine(), sum(os.times()[:4]), time.perf_counter()
+    task = asyncio.current_task()
+    assert task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # servers and processes end with us
     stage = Stage(quick)
     rows: list[Row] = []
     broken = False

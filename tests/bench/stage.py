@@ -127,6 +127,7 @@ class Stage:
         data = self.directory()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SPINOR_")},
+            "SPINOR_TEST_SERVERS": str(self._servers.root),
             "SPINOR_DATABASE": database, "SPINOR_BUS": bus,
             "SPINOR_DATA": str(data), "SPINOR_PORT": str(port), "SPINOR_SECRET": SECRET, "SPINOR_VO": VO,
         }  # fmt: skip
