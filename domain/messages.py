@@ -12,7 +12,7 @@ from msgspec import Struct
 REACTIONS = UUID("9b4f4e5c-6f0a-5d0e-8a55-5b1d0c0ffee0")  # namespace of the ids that policies give their commands
 
 
-class Message(Struct, frozen=True, omit_defaults=True):
+class Message(Struct, frozen=True, omit_defaults=True, gc=False):
     """A request or a fact, known everywhere (log, bus, documents) by its dotted topic, never by an import path."""
 
     TOPIC: ClassVar[str] = ""

@@ -1,6 +1,7 @@
 """What one process works with: pools, log, bus, objects; opened from the settings, closed in reverse."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from infra.store import Store
 from infra.system import System
 from infra.wake import Wakes
 
+RARELY = (50_000, 20, 100)  # collections of garbage: batches make many objects and no cycles; a third of the CPU of a job
 PATIENCE = 30.0  # seconds that a broker may need to come up
 SESSION = {"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"}
 
@@ -63,6 +65,7 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         Refused: DATABASE_CONNECT, BUS_CONNECT, or what the embedded database says.
     """
     system.check()
+    gc.set_threshold(*RARELY)
     async with AsyncExitStack() as stack:
         url = settings.database or await _embedded(stack, settings.data, beside)
         place = Place()

@@ -16,7 +16,7 @@ KEPT = 64 << 10  # bytes of a body that a dead letter keeps
 _encoder = msgspec.json.Encoder()
 
 
-class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Request(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One command. `id` makes a second arrival harmless; `data` is the command's JSON body."""
 
     id: UUID
@@ -31,7 +31,7 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True):
     deadline: datetime | None = None
 
 
-class Outcome(Struct, frozen=True, omit_defaults=True):
+class Outcome(Struct, frozen=True, omit_defaults=True, gc=False):
     """One answer: what became of a command. `received` counts how often it has come (1 = for the first time)."""
 
     id: UUID
@@ -185,7 +185,7 @@ def now() -> datetime:
 def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _known_format(body)
         raise Refused(Code.MALFORMED, problem=str(error)) from error
 
@@ -193,7 +193,7 @@ def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 def _known_format(body: bytes) -> None:
     try:
         found = _format.decode(body).format
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if found != FORMAT:
         raise Refused(Code.VERSION_UNKNOWN, version=found, topic="the bus")
