@@ -27,7 +27,8 @@ from infra.store import Store
 from infra.system import System
 from infra.wake import Wakes
 
-RARELY = (50_000, 20, 100)  # collections of garbage: batches make many objects and no cycles; a third of the CPU of a job
+# How rarely garbage is looked for: batches make many objects and no cycles. It was a third of the CPU that a job costs.
+RARELY = (50_000, 20, 100)
 PATIENCE = 30.0  # seconds that a broker may need to come up
 SESSION = {"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"}
 
