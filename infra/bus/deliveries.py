@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from aio_pika import DeliveryMode
 from aio_pika.message import IncomingMessage, Message
@@ -57,10 +58,15 @@ def task(queue: str, session: Session, delivery: IncomingMessage) -> Held[Task]:
 
 
 def _given_up(delivery: IncomingMessage) -> list[DeadLetter]:
-    """The broker's own dead letters: who handled them died of it, or they were turned away by hand."""
-    death: Any = delivery.headers.get("x-death") or [{}]
-    queue, detail = str(death[0].get("queue", topology.DEAD)), str(death[0].get("reason", ""))
-    source, at = queue.removeprefix("spinor."), now()
+    """The broker's own dead letters: who handled them died of it, or they were turned away by hand.
+
+    What died in the inbox is the word of another program: never read as a command of ours, whatever it looks like.
+    """
+    queues, detail = _died_in(delivery)
+    source, at = queues[0].removeprefix("spinor."), now()
+    if delivery.user_id or topology.INBOX in queues:
+        return [DeadLetter(uuid4(), "inbox", "", "", delivery.user_id or "", kept(delivery.body), Code.BROKEN.slug,
+                           detail, 1, at, at)]  # fmt: skip
     try:
         requests = read_requests(delivery.body)
     except Refused as refusal:
@@ -71,3 +77,11 @@ def _given_up(delivery: IncomingMessage) -> list[DeadLetter]:
                    at, at)
         for one in requests
     ]  # fmt: skip
+
+
+def _died_in(delivery: IncomingMessage) -> tuple[list[str], str]:
+    """The queues in which it died, the last one first, and why it did there."""
+    found: Any = delivery.headers.get("x-death")
+    deaths = [death for death in found if isinstance(death, dict)] if isinstance(found, list) else []
+    queues = [str(death.get("queue", "")) for death in deaths]
+    return queues or [topology.DEAD], str(deaths[0].get("reason", "")) if deaths else ""

@@ -1,5 +1,6 @@
 """Commands of other programs: what they publish, checked, becomes commands like any other."""
 
+import re
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +11,7 @@ from msgspec import Raw, Struct
 from domain.errors import Code, Refused
 from infra.bus.messages import Request
 
+VO = re.compile(r"[a-z][a-z0-9.-]{0,63}")
 Admit = Callable[[str, str], Sequence[str]]
 
 
@@ -58,7 +60,7 @@ def _split(key: str, topics: Container[str]) -> tuple[str, str]:
     """VO and topic; both may hold dots, the known topics say where one ends."""
     words = key.split(".")
     for number in range(1, len(words)):
-        if ".".join(words[number:]) in topics:
+        if ".".join(words[number:]) in topics and VO.fullmatch(".".join(words[:number])):
             return ".".join(words[:number]), ".".join(words[number:])
     raise Refused(Code.TOPIC_UNKNOWN, topic=key.partition(".")[2] or key)
 
@@ -66,5 +68,5 @@ def _split(key: str, topics: Container[str]) -> tuple[str, str]:
 def _read(body: bytes) -> list[Posted]:
     try:
         return _posted.decode(body if body.lstrip()[:1] == b"[" else b"[" + body + b"]")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Code.MALFORMED, problem=str(error)) from error

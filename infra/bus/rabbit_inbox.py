@@ -8,6 +8,7 @@ from typing import Protocol, cast
 from uuid import UUID
 
 import structlog
+from aio_pika.message import IncomingMessage
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
 from faststream.rabbit.schemas.queue import QuorumQueueArgs
@@ -21,6 +22,7 @@ from infra.bus.messages import Outcome, Outcomes, Request, encode
 from infra.bus.work import buried, unreadable
 
 PATIENCE = 30.0  # seconds a program that asked for an answer gets it in
+ROUNDABOUT = ("x-death", "x-first-death-exchange", "x-first-death-queue")  # headers of what was dead-lettered
 
 _log = structlog.get_logger()
 
@@ -80,22 +82,35 @@ class Inbox:
 
     async def take(self, message: RabbitMessage) -> bytes | None:
         """One message of a program; what is returned goes to its reply queue, if it named one."""
-        raw, answer = message.raw_message, None
-        if message.reply_to.startswith("spinor."):  # we may write where the program may not: no answers into our queues
+        answer = None
+        if not _may_hear(message.reply_to, message.raw_message.user_id):
             message.reply_to = ""
         try:
-            requests = read(raw.user_id, raw.routing_key or "", message.body, self.programs)
+            requests = self._read(message.raw_message)
         except Refused as refusal:
-            letter = unreadable("inbox", message.body, refusal, raw.routing_key or "", raw.user_id or "")
-            await self._insist(partial(buried, self.side.on_dead, letter))
+            await self._bury(message.raw_message, refusal)
             answer = refused(requests=[], refusal=refusal)
         else:
             if message.reply_to:
                 answer = await self._answer(requests)
             else:
-                await self._insist(partial(self._sent, requests))
+                await self._insist(partial(self._sent, requests, message.raw_message))
         await message.ack()
         return answer if message.reply_to else None
+
+    def _read(self, raw: IncomingMessage) -> list[Request]:
+        try:
+            came_straight(raw)
+            return read(raw.user_id, raw.routing_key or "", raw.body, self.programs)
+        except Refused:
+            raise
+        except Exception as error:  # of whoever admits programs; a message that stays in our hands stops the inbox
+            _log.error("bus.inbox_broke", user=raw.user_id, exc_info=error)
+            raise Refused(Code.BROKEN, reference=repr(error)[:200]) from error
+
+    async def _bury(self, raw: IncomingMessage, refusal: Refused) -> None:
+        letter = unreadable("inbox", raw.body, refusal, raw.routing_key or "", raw.user_id or "")
+        await self._insist(partial(buried, self.side.on_dead, letter))
 
     async def _answer(self, requests: list[Request]) -> bytes:
         try:
@@ -103,11 +118,13 @@ class Inbox:
         except Refused as refusal:
             return refused(requests, refusal)
 
-    async def _sent(self, requests: list[Request]) -> bool:
+    async def _sent(self, requests: list[Request], raw: IncomingMessage) -> bool:
         try:
             await self.side.send(requests)
         except Refused as refusal:
-            return refusal.code is not Code.BUS_AWAY
+            if refusal.code is Code.BUS_AWAY:
+                return False
+            await self._bury(raw, refusal)
         return True
 
     async def _insist(self, action: Callable[[], Awaitable[bool]]) -> None:
@@ -116,6 +133,23 @@ class Inbox:
         while not await action():
             await asyncio.sleep(pause)
             pause = min(LONGEST, pause * 2)
+
+
+def came_straight(raw: IncomingMessage) -> None:
+    """The broker has checked the routing key, and with it the VO, only of what was published on our exchange itself.
+
+    Bindings between exchanges, alternate exchanges and dead-lettering bring here whatever key a program likes.
+
+    Raises:
+        Refused: FORBIDDEN.
+    """
+    if raw.exchange != topology.INBOX or any(name in raw.headers for name in ROUNDABOUT):
+        raise Refused(Code.FORBIDDEN, right=f"to be published on {topology.INBOX} itself")
+
+
+def _may_hear(queue: str, user: str | None) -> bool:
+    """Whether the program may have answers there: we may write where it may not."""
+    return queue.startswith(("amq.gen", "amq.rabbitmq.reply-to.", f"{user}."))
 
 
 def refused(requests: Sequence[Request], refusal: Refused) -> bytes:
