@@ -1,8 +1,8 @@
 """What can go wrong, as a closed set: each code says what happened, who must act, and what to do next.
 
-    Refused            a rule said no: the asker is told, nothing is retried
-    Conflict           somebody else was faster: reload and decide again (infra only)
-    anything else      broken: retried with growing delay, then a dead letter with its reason
+Refused            a rule said no: the asker is told, nothing is retried
+Conflict           somebody else was faster: reload and decide again (infra only)
+anything else      broken: retried with growing delay, then a dead letter with its reason
 """
 
 from enum import Enum
@@ -73,12 +73,14 @@ class Code(Enum):
     BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_AWAY = Advice("the database cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_HELD = Advice("process {pid} uses the database directory {path} already", Who.USER,
-                           "it runs there already: spinor status; or choose another directory with SPINOR_DATA")  # fmt: skip
+                           "it runs there already: spinor status; or set SPINOR_DATA to another directory")  # fmt: skip
     DATABASE_VERSION = Advice("{path} was written by PostgreSQL {found}, and here is PostgreSQL {needed}", Who.OPERATOR,
                               "pg_dump it with PostgreSQL {found} and load the dump into a new directory")  # fmt: skip
     DATABASE_PLACE = Advice("{path} cannot hold a database: {problem}", Who.USER,
                             "set SPINOR_DATA to a directory on a local disk that you may write to")  # fmt: skip
     DATABASE_START = Advice("PostgreSQL does not start: {problem}", Who.OPERATOR, "read {log}")
+    DATABASE_PREPARE = Advice("PostgreSQL's {program} fails: {problem}", Who.OPERATOR,
+                              "spinor doctor; a full disk or a limit of this account is the usual reason")  # fmt: skip
     GATEWAY_AWAY = Advice("the gateway does not answer at {url} ({problem})", Who.USER, "spinor up")
     NOT_ENDED = Advice("{left} of {jobs} jobs have not ended within {seconds} s", Who.NOBODY, "spinor job why {job}")
     NO_INSTALLATION = Advice("nothing says where the gateway is: there is no {path}", Who.USER,

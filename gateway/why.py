@@ -78,8 +78,8 @@ async def _waiting(case: Case) -> Json:
                        "spinor pilot list", **figures)  # fmt: skip
     if not seen.fitting:
         first = seen.reasons[0]
-        detail = f"no pilot has what the job asks for; most often {first.what}"
-        return _answer(first.code.value, detail, "user", f"spinor job show {case.job}", **figures)
+        detail = f"no pilot has what the job asks for: {first.what}"
+        return _answer(first.code.value, detail, "user", f"spinor job description {case.job}", **figures)
     return await _in_line(case, seen.fitting, figures)
 
 

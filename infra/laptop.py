@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -14,11 +16,15 @@ from uuid import uuid4
 
 import structlog
 import typer
+from rich.console import Console
 
+from domain.errors import Code, Refused
 from domain.pilot import RequestPilot
 from domain.values import subject
+from gateway.cli.output import as_json, asked, called
+from gateway.cli.session import data_directory
 from gateway.ports import Principal
-from infra.serve import Running, running, stopping
+from infra.serve import Running, running, stopping, unless
 from infra.settings import Settings
 from infra.system import System
 from pilot.build import build
@@ -27,6 +33,9 @@ MONTH = 30 * 86400  # seconds
 SITE = "Laptop"
 RIGHTS = frozenset({"NormalUser", "JobAdministrator", "Operator", "ServiceAdministrator"})
 AGAIN = 2.0  # seconds before a pilot that ended is replaced
+LEASH = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()  # pilots end with us, however we end
+SHORT = 20.0  # seconds that a healthy pilot lives at least
+LONGEST = 60.0  # seconds between two pilots that cannot live
 log = structlog.get_logger("spinor")
 
 
@@ -52,10 +61,20 @@ def write_credentials(work: Running, settings: Settings) -> str:
 
 @asynccontextmanager
 async def local_pilots(work: Running, settings: Settings, count: int) -> AsyncIterator[None]:
-    """Keep `count` pilots running on this machine, each a process of its own that knows nothing but the URL."""
+    """Keep `count` pilots running on this machine, each a process of its own that knows nothing but the URL.
+
+    Raises:
+        Refused: FILE, they cannot be started at all.
+    """
+    if count and not os.access(sys.executable, os.X_OK):
+        raise Refused(Code.FILE, path=sys.executable, problem="this account may not run it")
     program = Path(build(str(settings.data / "pilot.pyz")))
-    keepers = [asyncio.create_task(_keep(work, settings, program)) for _ in range(count)]
+    keepers: list[asyncio.Task[None]] = []
     try:
+        for _ in range(count):
+            process = await _launch(work, settings, program)
+            keepers.append(asyncio.create_task(_keep(work, settings, program, process)))
+        await asyncio.sleep(0)  # each keeper has its process in hand before it can be cancelled
         yield
     finally:
         for keeper in keepers:
@@ -63,14 +82,30 @@ async def local_pilots(work: Running, settings: Settings, count: int) -> AsyncIt
         await asyncio.gather(*keepers, return_exceptions=True)
 
 
-async def _keep(work: Running, settings: Settings, program: Path) -> None:
+async def _keep(work: Running, settings: Settings, program: Path, process: asyncio.subprocess.Process) -> None:
+    """Replace the pilot whenever it ends; ever more slowly while it does not live for long."""
+    pause, clock = AGAIN, asyncio.get_running_loop().time
     while True:
-        process = await _launch(work, settings, program)
+        began = clock()
         try:
-            await process.wait()
+            status = await process.wait()
         finally:
             await _end(process)
-        await asyncio.sleep(AGAIN)
+        pause = AGAIN if clock() - began > SHORT else min(pause * 2, LONGEST)
+        if pause > AGAIN:
+            log.warning("pilot ended early", status=status, logs=str(settings.data / "logs"), again_in=pause)
+        process = await _another(work, settings, program, pause)
+
+
+async def _another(work: Running, settings: Settings, program: Path, pause: float) -> asyncio.subprocess.Process:
+    """The next pilot, after a pause; whatever hinders it may pass."""
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            return await _launch(work, settings, program)
+        except (OSError, Refused) as fault:
+            log.warning("pilot not started", reason=str(fault), again_in=LONGEST)
+            pause = LONGEST
 
 
 async def _launch(work: Running, settings: Settings, program: Path) -> asyncio.subprocess.Process:
@@ -88,7 +123,7 @@ async def _launch(work: Running, settings: Settings, program: Path) -> asyncio.s
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SPINOR_")}
     with (logs / f"pilot-{stamp}.log").open("ab") as output:
         return await asyncio.create_subprocess_exec(
-            sys.executable, program, "--url", work.url, "--vo", settings.vo, "--stamp", stamp, "--site", SITE,
+            *LEASH, sys.executable, program, "--url", work.url, "--vo", settings.vo, "--stamp", stamp, "--site", SITE,
             "--ce", "localhost", "--queue", "fork", "--work-dir", str(jobs), "--idle-exit", str(86400),
             env=environment | {"SPINOR_PILOT_SECRET": secret}, stdout=output, stderr=output,
             stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
@@ -121,14 +156,33 @@ async def laptop(system: System, settings: Settings, pilots: int) -> AsyncIterat
 
 async def stay_up(system: System, settings: Settings, pilots: int) -> None:
     """Run until a signal comes."""
-    async with stopping() as stop, laptop(system, settings, pilots) as (work, link):
-        typer.echo(f"Spinor is up at {work.url}  (development identity, this machine only)")
-        typer.echo(f"  page   {link}")
-        typer.echo(f"  data   {settings.data}")
-        typer.echo("  next   spinor job submit FILE, spinor status, spinor job list; Ctrl-C stops it")
-        fault = asyncio.create_task(work.until_fault())
-        await asyncio.wait([asyncio.create_task(stop.wait()), fault], return_when=asyncio.FIRST_COMPLETED)
-        if fault.done():
-            fault.result()
-        fault.cancel()
-        typer.echo("stopping …")
+
+    async def work() -> None:
+        with Console(stderr=True).status("starting PostgreSQL, gateway, policies, views and matcher …"):
+            context = AsyncExitStack()
+            work, link = await context.enter_async_context(laptop(system, settings, pilots))
+        async with context:
+            _greet(work, link, settings)
+            await work.until_fault()
+
+    async with stopping() as stop:
+        await unless(stop, work(), "stopping …")
+
+
+def _greet(work: Running, link: str, settings: Settings) -> None:
+    """Where everything is, and what to do first; one object when JSON is asked for."""
+    if asked.json:
+        as_json({"url": work.url, "page": link, "data": str(settings.data)})
+        return
+    typer.echo(f"Spinor is up at {work.url}  (development identity, this machine only)")
+    typer.echo(f"  page   {link}")
+    typer.echo(f"  data   {settings.data}")
+    typer.echo(f"  next   {elsewhere(settings)}{called('spinor job submit FILE, spinor status, spinor job list')}")
+    typer.echo("         Ctrl-C stops it")
+
+
+def elsewhere(settings: Settings) -> str:
+    """What the shell of other commands needs first, when the data lie where they would not look."""
+    if settings.data.absolute() == data_directory().absolute():
+        return ""
+    return f"export SPINOR_DATA={shlex.quote(str(settings.data.absolute()))}; "

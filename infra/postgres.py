@@ -5,7 +5,7 @@ import fcntl
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -73,7 +73,7 @@ class Embedded:
         self._lock = lock(self.home)
         try:
             self._cluster = Cluster(self.home, self._programs or wheel_programs(), self._settings, host, self._tcp)
-            await asyncio.to_thread(self._cluster.prepare)
+            await unhurried(self._cluster.prepare)
             await self._launch(self._cluster)
             await self._make_database(self._cluster)
         except BaseException:
@@ -139,6 +139,16 @@ class Embedded:
                 log.error("database_start_failed", error=str(error), pause=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def unhurried(work: Callable[[], None]) -> None:
+    """Do it in a thread; who is cancelled meanwhile waits for its end, for the directory must not be let go before."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def suitable(host: Host, home: Path) -> None:

@@ -83,9 +83,9 @@ class Account(NamedTuple):
     def run(self, *command: str | Path) -> str:
         """Run one to its end; its output. Raises Refused(DATABASE_START) when it fails."""
         done = subprocess.run([*self.prefix, *map(str, command)], capture_output=True, text=True, check=False, cwd="/",
-                              timeout=300, **self._identity())  # fmt: skip
+                              timeout=300, start_new_session=True, **self._identity())  # fmt: skip  # Ctrl-C is for us
         if done.returncode:
-            raise Refused(Code.DATABASE_START, problem=last_words(done.stderr), log=str(command[0]))
+            raise Refused(Code.DATABASE_PREPARE, program=Path(command[0]).name, problem=last_words(done.stderr))
         return str(done.stdout).strip()
 
     def start(self, command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -3,11 +3,13 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
+import typer
 
 from infra import app
 from infra.renew import renew
@@ -105,15 +107,29 @@ async def stopping() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(name)
 
 
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None], told: str = "") -> bool:
+    """Do the work unless it is stopped, and then cancel it and wait for it: whether it came to its own end."""
+    doing, halt = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait([doing, halt], return_when=asyncio.FIRST_COMPLETED)
+    halt.cancel()
+    if not doing.done():
+        if told:
+            typer.echo(told, err=True)
+        doing.cancel()
+        with suppress(asyncio.CancelledError):
+            await doing
+        return False
+    doing.result()
+    return True
+
+
 async def serve(system: System, settings: Settings, parts: Sequence[str], names: Sequence[str] = ()) -> None:
     """Run these parts until a signal comes or one of them breaks."""
-    async with stopping() as stop, running(system, settings, parts, names) as work:
-        log.info("running", parts=list(parts), names=list(names), url=work.url)
-        waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(work.until_fault())]
-        done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in left:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        for task in done:
-            task.result()
+
+    async def work() -> None:
+        async with running(system, settings, parts, names) as work:
+            log.info("running", parts=list(parts), names=list(names), url=work.url)
+            await work.until_fault()
+
+    async with stopping() as stop:
+        await unless(stop, work())

@@ -25,7 +25,7 @@ class Reason(NamedTuple):
     def what(self) -> str:
         """The same as a sentence."""
         offered = self.offered or "nothing"
-        return f"{self.pilots} of {self.of} pilots fail at {self.code}: wanted {self.wanted}, offered {offered}"
+        return f"{self.code} {self.wanted} is wanted, {self.pilots} of {self.of} pilots offered {offered}"
 
 
 class Seen(NamedTuple):

@@ -74,7 +74,8 @@ def tell(event: dict[str, Any], json: bool) -> None:
     if json:
         as_json(event)
     else:
-        out(f"{moment(str(event['at']))}  {event['job']:>6}  {event['actor']}: {event['what']} ({event['because']})")
+        who = "" if event["what"].startswith(f"{event['actor']} ") else f"{event['actor']}: "
+        out(f"{moment(str(event['at']))}  {event['job']:>6}  {who}{event['what']} ({event['because']})")
 
 
 def past(session: Session, number: int) -> Iterator[Message]:

@@ -1,16 +1,19 @@
 """`history`: the whole life of one thing, a sentence for each event, with who did it and because of what."""
 
-from collections.abc import Sequence
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich.text import Text
 
 from gateway.cli.ids import Ids, Json, numbers, told_each
-from gateway.cli.output import Column, json_lines, out, table
+from gateway.cli.output import Column, console, json_lines, out, room, table
 from gateway.cli.session import Session, connected
-from gateway.cli.text import time_of
+from gateway.cli.text import clean, time_of
 
 COLUMNS = (
     Column("at", "time"),
@@ -66,10 +69,34 @@ def of_pilot(stamp: Annotated[str, typer.Argument(metavar="STAMP")], as_of: AsOf
 def tell(lines: Sequence[dict[str, Any]], until: datetime | None, json: bool) -> None:
     """Print lines of a history, up to a moment."""
     kept = [line for line in lines if until is None or (at := time_of(line["at"])) is None or at <= until]
+    width = room(sys.stdout)
     if json:
         json_lines(kept)
-    else:
+    elif width is None or not kept:
         table(kept, COLUMNS)
+    else:
+        for line in story(kept, width):
+            console(sys.stdout).print(line)
+
+
+def story(lines: Sequence[Mapping[str, Any]], width: int, fine: bool = False) -> Iterator[Text]:
+    """A history for a terminal: when and what, below it who and because of what, folded; `fine` tells milliseconds."""
+    for line in lines:
+        at = time_of(line["at"])
+        time = "" if not at else f"{at.astimezone():%H:%M:%S.%f}"[:-3] if fine else f"{at.astimezone():%F %T}"
+        left = max(width - len(time) - 2, 20)
+        for number, part in enumerate(textwrap.wrap(clean(line["what"]), left)):
+            yield Text(" " * len(time) if number else time, "dim").append(f"  {part}", "not dim")
+        for number, part in enumerate(textwrap.wrap(_by(line), left - 2)):
+            yield Text(" " * (len(time) + 2) + ("  " if number else "└ ") + part, "dim")
+
+
+def _by(line: Mapping[str, Any]) -> str:
+    """Who did it because of what, each said once."""
+    actor, because = clean(line["actor"]), clean(line.get("because") or "")
+    if because.startswith(actor) or (because and line["what"].startswith(f"{actor} ")):
+        return because
+    return f"{actor}: {because}" if because else actor
 
 
 def moment_given(text: str) -> datetime | None:

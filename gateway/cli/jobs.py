@@ -27,7 +27,8 @@ COLUMNS = (
 )
 FACTS = {
     "job": "job", "name": "name", "status": "status", "minor_status": "minor status",
-    "application_status": "application", "owner_name": "owner", "owner_group": "group", "vo": "VO", "site": "site",
+    "application_status": "application", "owner_name": "owner", "owner": "subject", "owner_group": "group",
+    "vo": "VO", "site": "site",
     "ce": "computing element", "pilot": "pilot", "attempt": "attempt", "submitted_at": "submitted",
     "started_at": "started", "ended_at": "ended", "exit_code": "exit code",
 }  # fmt: skip

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from domain.errors import Code, Refused
 from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, system, wait
 from gateway.cli.ids import fields
-from gateway.cli.output import ACTORS, asked, note
+from gateway.cli.output import ACTORS, asked, called, note
 from gateway.cli.text import clean, to_json
 
 ABOUT = """Spinor, the event-sourced interware: submit jobs, follow them, ask why.
@@ -105,7 +105,7 @@ def fail(refusal: Refused) -> NoReturn:
     else:
         note("error:", clean(refusal.what), style="bold red")
         note("  who: ", ACTORS[refusal.code.value.who.value])
-        note("  next:", clean(refusal.next))
+        note("  next:", clean(called(refusal.next)))
     raise SystemExit(1)
 
 

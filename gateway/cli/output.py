@@ -1,6 +1,8 @@
 """How the commands print: tables that fit for people, plain lines for pipes, JSON for programs."""
 
 import os
+import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +18,7 @@ from gateway.cli.text import clean, shown, to_json
 
 Row = Mapping[str, Any]
 GAP = 2
-ACTORS = {"user": "you", "site": "the site", "operator": "the operator", "nobody": "nobody, it will pass"}
+ACTORS = {"user": "you", "site": "the site", "operator": "the operator", "nobody": "nobody needs to"}
 COLOURS = {
     "Done": "green", "Running": "cyan", "Completing": "cyan", "Matched": "blue", "Waiting": "yellow",
     "Stalled": "magenta", "Failed": "red", "Killed": "red", "Aborted": "red", "Submitted": "yellow",
@@ -56,6 +58,15 @@ def out(*parts: str, style: str = "") -> None:
 def note(*parts: str, style: str = "") -> None:
     """One line on stderr, where it does not disturb a pipe."""
     _line(console(sys.stderr), " ".join(parts), style)
+
+
+def called(text: str) -> str:
+    """Advice with our commands as this user can type them: by the path we were called by, if the shell has no other."""
+    program, found = sys.argv[0], shutil.which("spinor")
+    if os.path.basename(program) != "spinor" or (found and os.path.samefile(found, program)):
+        return text
+    shortest = min(program, os.path.relpath(program), key=len)
+    return re.sub(r"(?<![\w./-])spinor (?=[a-z])", lambda _: f"{shortest} ", text)
 
 
 def as_json(value: Any) -> None:

@@ -52,7 +52,7 @@ async def test_every_obstacle_is_counted_with_what_was_wanted_and_offered(site: 
         {"code": "site", "wanted": "LCG.GRIDKA.de", "offered": "LCG.CERN.cern", "pilots": 2, "of": 2, "what": ""},
         {"code": "memory", "wanted": "2000 MB", "offered": "1000 MB", "pilots": 1, "of": 2, "what": ""},
     ]
-    assert found["reasons"][1]["what"] == "1 of 2 pilots fail at memory: wanted 2000 MB, offered 1000 MB"
+    assert found["reasons"][1]["what"] == "memory 2000 MB is wanted, 1 of 2 pilots offered 1000 MB"
 
 
 async def test_pilots_fit_but_serve_others_first(site: Site) -> None:
