@@ -94,7 +94,7 @@ class Code(Enum):
     BROKEN = Advice("an unexpected fault, recorded as {reference}", Who.OPERATOR, "spinor dead-letters")
     STILL_BROKEN = Advice("{consumer} still cannot handle it: {problem}", Who.OPERATOR, "spinor parked")
     SETTING = Advice("the setting {name}: {problem}", Who.OPERATOR, "correct it, or unset it")
-    ADDRESS_TAKEN = Advice("{host}:{port} cannot be listened on: {problem}", Who.USER,
+    ADDRESS_TAKEN = Advice("the gateway cannot listen on {host}:{port}: {problem}", Who.USER,
                            "if Spinor is up already: spinor status; else set SPINOR_PORT to another port")  # fmt: skip
     FILE = Advice("{path}: {problem}", Who.USER, "choose another place, or mend this one")
     FAULT = Advice("an unexpected fault: {problem}", Who.OPERATOR, "spinor doctor; report {file}, it has the details")

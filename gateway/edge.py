@@ -6,6 +6,7 @@ from uuid import UUID, uuid4, uuid5
 
 import structlog
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import Code, Refused
@@ -64,7 +65,7 @@ class Passage:
         try:
             if not self._over:
                 await app(self._scope, self._taken, self._given)
-        except TooLarge:
+        except (TooLarge, ClientDisconnect):  # the client is gone, or is answered below
             pass
         except Exception as fault:
             await self._broken(fault)

@@ -1,11 +1,13 @@
 """What works, what is missing, and how to mend it: each check is one function that gives one finding."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import StrEnum
 from importlib.metadata import packages_distributions
 from typing import NamedTuple
@@ -18,7 +20,7 @@ from rich.text import Text
 from domain.errors import Refused
 from infra.bus.rabbit import RabbitBus
 from infra.postgres_host import Host, wheel_programs
-from infra.settings import Settings
+from infra.settings import Settings, reason
 from infra.system import System
 from infra.web import listen, loopback
 
@@ -118,7 +120,7 @@ async def _database(settings: Settings) -> Finding:
     try:
         connection = await asyncpg.connect(settings.database, timeout=5)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as fault:
-        return Finding("database", Verdict.BAD, str(fault) or repr(fault), "start the server, or mend SPINOR_DATABASE")
+        return Finding("database", Verdict.BAD, reason(fault), "start the server, or mend SPINOR_DATABASE")
     try:
         version = await connection.fetchval("show server_version")
         return Finding("database", Verdict.GOOD, f"PostgreSQL {version}")
@@ -136,13 +138,28 @@ async def _bus(settings: Settings) -> Finding:
         await bus.close()
     if health.up:
         return Finding("bus", Verdict.GOOD, health.kind)
-    return Finding("bus", Verdict.BAD, health.detail, "start RabbitMQ, or mend SPINOR_BUS")
+    return Finding("bus", Verdict.BAD, reason(health.detail), "start RabbitMQ, or mend SPINOR_BUS")
 
 
 async def _port(settings: Settings) -> Finding:
-    listener, url = listen(settings)
+    try:
+        listener, url = listen(settings)
+    except Refused as refusal:
+        if holder := _held(settings):
+            return Finding("gateway", Verdict.GOOD, f"process {holder} listens there, with these data")
+        raise refusal from None
     listener.close()
     return Finding("gateway", Verdict.GOOD, f"{url} is free" + ("" if loopback(settings.host) else ", for everybody"))
+
+
+def _held(settings: Settings) -> str:
+    """The process that runs on the embedded database of these settings; empty when none does."""
+    with suppress(OSError), open(settings.data / "postgres" / "holder") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip()
+    return ""
 
 
 async def _objects(settings: Settings) -> Finding:

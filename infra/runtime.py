@@ -22,7 +22,7 @@ from infra.epoch import Place
 from infra.liveness import Liveness
 from infra.migrate import migrate
 from infra.postgres import Embedded
-from infra.settings import Settings
+from infra.settings import Settings, reason
 from infra.store import Store
 from infra.system import System
 from infra.wake import Wakes
@@ -107,7 +107,7 @@ async def _pool(url: str, settings: Settings, place: Place) -> asyncpg.Pool:
             init=place.look,
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as fault:
-        raise Refused(Code.DATABASE_CONNECT, problem=str(fault) or repr(fault)) from fault
+        raise Refused(Code.DATABASE_CONNECT, problem=reason(fault)) from fault
 
 
 async def _reached(bus: Bus) -> None:
@@ -115,7 +115,7 @@ async def _reached(bus: Bus) -> None:
     until = asyncio.get_running_loop().time() + PATIENCE
     while not (health := await bus.health()).up:
         if asyncio.get_running_loop().time() > until:
-            raise Refused(Code.BUS_CONNECT, problem=health.detail)
+            raise Refused(Code.BUS_CONNECT, problem=reason(health.detail))
         await asyncio.sleep(0.5)
 
 

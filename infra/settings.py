@@ -1,6 +1,8 @@
 """What an operator may set: one model, read from SPINOR_* variables; a wrong value is one clear sentence."""
 
+import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +71,22 @@ def settings(**given: Any) -> Settings:
     known = {f"SPINOR_{name.upper()}" for name in Settings.model_fields} | INTERNAL
     for name in os.environ:
         if name.startswith("SPINOR_") and name not in known:
-            raise Refused(Code.SETTING, name=name, problem="is not known; see spinor settings")
+            alike = difflib.get_close_matches(name[7:], [each[7:] for each in known], 1)
+            meant = f"did you mean SPINOR_{alike[0]}?" if alike else f"there are: {', '.join(sorted(known - INTERNAL))}"
+            raise Refused(Code.SETTING, name=name, problem=f"it is not known; {meant}")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as fault:
         first = fault.errors()[0]
         name = f"SPINOR_{'_'.join(str(part) for part in first['loc']).upper()}"
         raise Refused(Code.SETTING, name=name, problem=first["msg"].removeprefix("Value error, ")) from None
+
+
+def reason(fault: BaseException | str) -> str:
+    """What a fault of a connection says, without the numbers and classes of libraries."""
+    text = re.sub(r"\[Errno -?\d+\] |^<|>$", "", str(fault) or type(fault).__name__)
+    inner = re.search(r"\(-?\d+, [\"'](.*?)[\"']\)", text)
+    return inner[1] if inner else text
 
 
 # Variables of ours that are no settings of the server: the client's and the pilot's.

@@ -32,7 +32,7 @@ def listen(settings: Settings) -> tuple[socket.socket, str]:
     """The socket of the gateway and its public URL.
 
     Raises:
-        Refused: SETTING, the address cannot be had, or is not loopback while the development identity is in use.
+        Refused: ADDRESS_TAKEN, or SETTING: it is not loopback while the development identity is in use.
     """
     if not loopback(settings.host):
         raise Refused(Code.SETTING, name="SPINOR_HOST", problem="the development identity may only listen on loopback")
@@ -43,7 +43,8 @@ def listen(settings: Settings) -> tuple[socket.socket, str]:
         listener.bind((settings.host, settings.port))
     except OSError as fault:
         listener.close()
-        raise Refused(Code.SETTING, name="SPINOR_PORT", problem=f"{settings.port}: {fault.strerror}") from None
+        problem = fault.strerror or str(fault)
+        raise Refused(Code.ADDRESS_TAKEN, host=settings.host, port=settings.port, problem=problem) from None
     listener.listen(1024)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return listener, settings.url or f"http://{host}:{listener.getsockname()[1]}"
