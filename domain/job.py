@@ -14,6 +14,7 @@ from domain.requirements import Requirements
 from domain.values import job_stream
 
 MAX_RESCHEDULES = 3  # DIRAC 9.1: Operations option MaxRescheduling
+MOST_NOTES = 1000  # reports of one attempt that only tell: whoever loads a job reads all of it
 
 
 class Status(StrEnum):
@@ -441,13 +442,13 @@ class Job(Aggregate, frozen=True):
 
     def progress(self, command: ProgressJob, origin: Origin) -> Decision:
         """Progress of a running job; a stalled one is alive again."""
-        if self._heard(command, STARTED):
+        if self._noted(command):
             yield from self._resumed()
             yield Job.Progressed(command.seq, command.minor[:255], command.application[:255], command.said_at)
 
     def describe(self, command: DescribeJob, origin: Origin) -> Decision:
         """Values are kept as they come; a stalled job is alive again."""
-        if self._heard(command, STARTED):
+        if self._noted(command):
             yield from self._resumed()
             yield Job.Described(command.seq, command.values, command.said_at)
 
@@ -557,6 +558,12 @@ class Job(Aggregate, frozen=True):
         if self.status not in states:
             raise self._impossible(command)
         return True
+
+    def _noted(self, command: Report) -> bool:
+        """As `_heard`, of what could come without end; ends of attempts are always taken."""
+        if command.seq > MOST_NOTES:
+            raise Refused(Code.TOO_MANY, count=command.seq, things="reports of one attempt", limit=MOST_NOTES)
+        return self._heard(command, STARTED)
 
     def _owned(self, origin: Origin) -> None:
         if self.status is S.NEW or (origin.vo and origin.vo != self.vo):

@@ -11,6 +11,8 @@ from domain.errors import Code, Refused
 from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorded
 from domain.values import pilot_stream
 
+MOST_PROCESSES = 1000  # of one stamp: whoever loads a pilot reads all of them
+
 
 class Status(StrEnum):
     """The states of a pilot (DIRAC 9.1 PilotStatus, those that Spinor needs)."""
@@ -155,6 +157,8 @@ class Pilot(Aggregate, frozen=True):
         if self.status is Status.DONE:
             raise Refused(Code.PILOT_GONE, pilot=command.stamp, status=self.status.value)
         if command.incarnation != self.process or self.status is Status.ABORTED:
+            if self.incarnation >= MOST_PROCESSES:
+                raise Refused(Code.PILOT_GONE, pilot=command.stamp, status="started too often")
             yield Pilot.Admitted(command.stamp, command.incarnation, self.incarnation + 1)
 
     def start(self, command: StartPilot, origin: Origin) -> Decision:

@@ -13,8 +13,9 @@ _NUL = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})
 
 
 def clean(text: str) -> str:
-    """The text without what PostgreSQL cannot store."""
-    return text.translate(_NUL) if "\0" in text else text
+    """The text without what PostgreSQL or UTF-8 cannot hold."""
+    text = text.translate(_NUL) if "\0" in text else text
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 Stamp = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]

@@ -31,7 +31,6 @@ TOKEN = 3600  # seconds an access token is good for
 HEARTBEAT = 30  # seconds between two signs of life
 LONGEST_WAIT = 50  # seconds an offer is held
 AT_ONCE = 2000  # reports, or signs of life, in one call
-TAIL = 8 * 1024  # characters of a job's output that are kept as its latest word
 NOT_HELD = frozenset(code.slug for code in (Code.JOB_UNKNOWN, Code.JOB_ATTEMPT, Code.PILOT_JOB))
 Json = dict[str, Any]
 
@@ -209,8 +208,8 @@ async def report(who: rights.Pilot, row: Current, outside: Outside, body: Report
     await _resume(outside, who, rows.values())
     commands = [kill for item in alive for kill in _lives(outside, who, rows, item)]
     strange = [each for each in results if each["code"] in NOT_HELD] + commands
-    if strange:
-        await outside.unknown(who.vo, who.subject, [(each["job"], each["attempt"]) for each in strange])
+    if attempts := [named for each in strange if (named := reports.named(each))]:
+        await outside.unknown(who.vo, who.subject, attempts)
     return {"results": results, "commands": commands}
 
 
@@ -228,13 +227,12 @@ async def _rows(world: World, who: Principal, items: Sequence[Any]) -> Mapping[i
 
 def _lives(world: World, who: Principal, rows: Mapping[int, Row], item: Json) -> list[Json]:
     """Note that a job lives, or say that it should not."""
-    job, attempt = item.get("job"), item.get("attempt")
-    if type(job) is not int or type(attempt) is not int:
+    if (named := reports.named(item)) is None:
         return []
+    job, attempt = named
     if not held(rows.get(job), who, attempt):
         return [{"job": job, "attempt": attempt, "command": "kill"}]
-    word = {name: value for name, value in item.items() if isinstance(value, int | float)}
-    world.heard(job_stream(job), word | {"stdout_tail": str(item.get("stdout_tail", ""))[-TAIL:]})
+    world.heard(job_stream(job), reports.signs(item))
     return []
 
 

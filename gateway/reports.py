@@ -1,7 +1,8 @@
 """What pilots report, as commands: each report is read on its own, so that a bad one never holds up the others."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 
@@ -21,6 +22,10 @@ Small = Annotated[int, Meta(ge=0, le=MOST)]
 Whole = Annotated[int, Meta(ge=-MOST, le=MOST)]
 Figure = Annotated[float, Meta(ge=0, le=MOST)]
 MOST_MISSING, MOST_VALUES = 100, 64 * 1024
+DEEPEST = 16  # levels in reported values: the log is read for ever, and every reader has to get through
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)  # what a clock may say
+USED = ("cpu_seconds", "wall_seconds", "rss_mb", "disk_mb")  # figures in a sign of life
+TAIL = 8 * 1024  # characters of a job's output that are kept as its latest word
 NAMED = ("job", "attempt", "seq")
 Json = dict[str, Any]
 
@@ -74,6 +79,8 @@ def _done(head: Head, said: Said) -> Report:
 
 
 def _described(head: Head, said: Said) -> Report:
+    if _deeper(said.values, DEEPEST):
+        raise Refused(Code.MALFORMED, problem=f"values: nested deeper than {DEEPEST}")
     try:
         size = len(msgspec.json.encode(said.values))
     except (OverflowError, UnicodeEncodeError) as fault:
@@ -105,7 +112,7 @@ def read(item: Any, who: Principal, rows: Mapping[int, Row]) -> Report:
     """
     try:
         said = msgspec.convert(item, Said, strict=False)
-    except (msgspec.ValidationError, RecursionError) as fault:
+    except (msgspec.ValidationError, RecursionError, UnicodeEncodeError) as fault:
         raise Refused(Code.MALFORMED, problem=str(fault)[:200]) from None
     row = rows.get(said.job)
     if row is None:
@@ -114,7 +121,7 @@ def read(item: Any, who: Principal, rows: Mapping[int, Row]) -> Report:
         _owned(said.output, row)
     if said.kind not in KINDS:
         raise Refused(Code.MALFORMED, problem=f"kind: expected one of {', '.join(KINDS)}")
-    at = said.at if said.at and said.at.tzinfo else None
+    at = said.at if said.at and said.at.tzinfo and FIRST < said.at < LAST else None
     return KINDS[said.kind](Head(said.job, said.attempt, said.seq, who.subject, at), said)
 
 
@@ -127,6 +134,35 @@ def _owned(output: str, row: Row) -> None:
 
 def _short(text: str) -> str:
     return clean(text)[:255]
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether a value has more levels than these; looks no further down than that."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = list(chain.from_iterable(map(_inner, level)))
+    return bool(level)
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+def named(item: Json) -> tuple[int, int] | None:
+    """The job and attempt that a report or a sign of life speaks of, if it names any that can exist."""
+    job, attempt = item.get("job"), item.get("attempt")
+    if type(job) is int and type(attempt) is int and 0 < job <= MAX_JOB and 0 <= attempt <= MOST:
+        return job, attempt
+    return None
+
+
+def signs(item: Json) -> Json:
+    """What is kept of a sign of life."""
+    figures = {name: value for name in USED if isinstance(value := item.get(name), int | float) and 0 <= value <= MOST}
+    tail = item.get("stdout_tail")
+    return figures | {"stdout_tail": clean(tail[-TAIL:]) if isinstance(tail, str) else ""}
 
 
 def numbers(items: Sequence[Any]) -> list[int]:
@@ -166,5 +202,5 @@ class Batch:
 
     def _result(self, place: int, item: Any) -> Json:
         refused = self._refused.get(place)
-        named = {name: item.get(name) if isinstance(item, dict) else None for name in NAMED}
-        return named | {"ok": refused is None, "code": refused.code.slug if refused else None}
+        whole = {name: value for name in NAMED if isinstance(item, dict) and type(value := item.get(name)) is int}
+        return dict.fromkeys(NAMED) | whole | {"ok": refused is None, "code": refused.code.slug if refused else None}

@@ -15,6 +15,8 @@ from domain.messages import Command, Event
 
 SEAL = "sealed:"
 FORGOTTEN = "(forgotten)"
+# What bytes can do to a decoder; those nested without end are no better than those that end too early.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError, AttributeError, RecursionError)
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # JSON may say it, no text column can keep it
 
 
@@ -58,7 +60,7 @@ class Codec:
             if version == event.SCHEMA:
                 return self._readers[topic].decode(data)
             return self._upcast(event, version, msgspec.json.decode(data))
-        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as fault:
+        except UNREADABLE as fault:
             raise Refused(Code.MALFORMED, problem=f"{topic}: {fault}") from fault
 
     def command(self, topic: str, data: str | bytes | msgspec.Raw) -> Command:
@@ -74,7 +76,7 @@ class Codec:
             raise Refused(Code.MALFORMED, problem=f"{topic}: a text holds the character NUL")
         try:
             return self._orders[topic].decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
             raise Refused(Code.MALFORMED, problem=f"{topic}: {fault}") from fault
 
     def subjects(self, events: Iterable[Event]) -> set[str]:

@@ -5,7 +5,17 @@ from scenario import Scenario, recorded
 
 from domain.errors import Code
 from domain.messages import Event
-from domain.pilot import AdmitPilot, LosePilot, Pilot, PilotCommand, RequestPilot, RetirePilot, StartPilot, Status
+from domain.pilot import (
+    MOST_PROCESSES,
+    AdmitPilot,
+    LosePilot,
+    Pilot,
+    PilotCommand,
+    RequestPilot,
+    RetirePilot,
+    StartPilot,
+    Status,
+)
 from domain.values import pilot_stream
 
 SECRET = "5" * 64
@@ -118,3 +128,11 @@ def test_the_reason_of_a_goodbye_is_cut(pilot: Scenario[Pilot]) -> None:
 
 def test_the_same_stamp_in_two_vos_is_two_pilots() -> None:
     assert pilot_stream("lhcb", "p1") != pilot_stream("belle", "p1")
+
+
+def test_a_stamp_has_not_any_number_of_processes(pilot: Scenario[Pilot]) -> None:
+    pilot.given(
+        REQUESTED, *(Pilot.Admitted("p1", f"process-{number}", number) for number in range(1, MOST_PROCESSES + 1))
+    )
+    pilot.when(AdmitPilot("lhcb", "p1", SECRET, "one more")).then_refused(Code.PILOT_GONE, status="started too often")
+    pilot.when(AdmitPilot("lhcb", "p1", SECRET, f"process-{MOST_PROCESSES}")).then_nothing()

@@ -152,3 +152,11 @@ def test_every_message_of_the_core_has_a_topic_of_its_own() -> None:
     codec = CORE.codec()
     assert len(codec.events) == sum(len(aggregate.events()) for aggregate in CORE.aggregates)
     assert not codec.events.keys() & codec.commands.keys()
+
+
+def test_what_is_nested_without_end_is_malformed_as_command_and_as_event() -> None:
+    codec, deep = CORE.codec(), '{"job":1,"x":' + "[" * 100_000 + "]" * 100_000 + "}"
+    for read in (lambda: codec.command("job.kill", deep), lambda: codec.decode("job.done", 1, deep)):
+        with pytest.raises(Refused) as refused:
+            read()
+        assert refused.value.code is Code.MALFORMED
