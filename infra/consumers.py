@@ -1,6 +1,8 @@
 """A policy or a view as a consumer of its log."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from domain.messages import Event, Later, Origin, Recorded
 from handlers.policy import Policy, Rows
@@ -17,6 +19,7 @@ from projections.projection import Projection
 def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: int) -> Follower:
     """The consumer of a policy: its commands are decided and its timers set in the transaction of its position."""
     due: set[str] = set()
+    fresh = True  # whether this batch is tried for the first time; after a conflict only the log is believed
 
     async def handle(connection: Connection, events: Sequence[Recorded[Event]]) -> None:
         asks: list[Ask] = []
@@ -27,7 +30,10 @@ def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: in
                     laters.append((event, answer))
                 else:
                     asks.append(Ask(answer, _origin(policy, event)))
-        await decider.decide(connection, asks)
+        nonlocal fresh
+        known, fresh = whole(events) if fresh else {}, False
+        await decider.decide(connection, asks, known)
+        fresh = True
         await set_timers(connection, laters, decider.store)
         due.update(decider.system.commands[type(ask.command)].LOG for ask in asks)
         if laters:
@@ -49,6 +55,18 @@ def follow_view(view: Projection, decider: Decider, partitions: int) -> Follower
         await apply(connection, view, opened(decider, events))
 
     return Follower(view.name, view.log, view.topics, handle, decider.store, partitions)
+
+
+def whole(events: Sequence[Recorded[Event]]) -> dict[UUID, list[Recorded[Event]]]:
+    """The streams whose history these events are from the very beginning: they need not be loaded again."""
+    streams: dict[UUID, list[Recorded[Event]]] = defaultdict(list)
+    for event in events:
+        streams[event.stream].append(event)
+    return {
+        stream: history
+        for stream, history in streams.items()
+        if [event.version for event in history] == list(range(1, len(history) + 1))
+    }
 
 
 def opened(decider: Decider, events: Sequence[Recorded[Event]]) -> list[Recorded[Event]]:
@@ -78,5 +96,3 @@ async def _found(
 
 def _origin(policy: Policy, event: Recorded[Event]) -> Origin:
     return Origin(f"policy:{policy.name}", event.vo, now(), event.id, event.correlation or event.id)
-
-

@@ -1,7 +1,7 @@
 """Load, decide, append: what happens to a batch of commands inside one transaction."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,6 +10,8 @@ from domain.messages import Aggregate, Command, Event, Origin, Recorded
 from infra.store import Connection, Store, record
 from infra.system import System
 from infra.views import apply
+
+Histories = Mapping[UUID, Sequence[Recorded[Event]]]
 
 
 class Ask(NamedTuple):
@@ -42,18 +44,27 @@ class Decider:
             log: [view for view in system.projections if view.inline and view.log == log] for log in system.logs
         }
 
-    async def decide(self, connection: Connection, asks: Sequence[Ask]) -> list[Verdict]:
+    async def decide(
+        self, connection: Connection, asks: Sequence[Ask], known: Histories | None = None
+    ) -> list[Verdict]:
         """The verdicts, in order; everything that was decided is appended.
 
+        `known` are whole histories that the caller holds already, perhaps not up to date: what is decided from one is
+        held to the log by its version, and where nothing is decided from it, the log is asked.
+
         Raises:
-            Conflict: another writer was faster; the transaction is void, try again with a new one.
+            Conflict: another writer was faster; the transaction is void, try again with a new one and nothing known.
         """
-        states = await self._load(connection, asks)
+        states = await self._load(connection, asks, known or {})
+        trusted = {stream: states[stream] for stream in known or {} if stream in states}
         appended: dict[str, list[Recorded[Event]]] = defaultdict(list)
         tokens: dict[str, list[str | None]] = defaultdict(list)
         verdicts = []
         for ask in asks:
             verdict = self._decide(ask, states)
+            if not verdict.events and states[verdict.stream] is trusted.get(verdict.stream):
+                states |= await self._load(connection, [ask], {})
+                verdict = self._decide(ask, states)
             verdicts.append(verdict)
             log = self.system.commands[type(ask.command)].LOG
             appended[log] += verdict.events
@@ -70,13 +81,16 @@ class Decider:
             await apply(connection, view, events)
         await self.store.append(connection, log, events, tokens)
 
-    async def _load(self, connection: Connection, asks: Sequence[Ask]) -> dict[UUID, tuple[Aggregate, int]]:
+    async def _load(
+        self, connection: Connection, asks: Sequence[Ask], known: Histories
+    ) -> dict[UUID, tuple[Aggregate, int]]:
         wanted: dict[type[Aggregate], set[UUID]] = defaultdict(set)
         for ask in asks:
             wanted[self.system.commands[type(ask.command)]].add(ask.command.stream)
         states: dict[UUID, tuple[Aggregate, int]] = {}
         for aggregate, streams in wanted.items():
-            histories = await self.store.load(connection, aggregate.LOG, list(streams))
+            unknown = [stream for stream in streams if stream not in known]
+            histories = {**known, **(await self.store.load(connection, aggregate.LOG, unknown) if unknown else {})}
             for stream in streams:
                 states[stream] = _replay(aggregate, histories.get(stream, ()))
         return states

@@ -1,14 +1,17 @@
 """Load, decide, append: a batch of commands in one transaction."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
-from installation import Installation, fact, on_18, submit, submitted  # noqa: F401
+from installation import Installation, fact, on_18, origin, submit, submitted  # noqa: F401
 
 from domain.errors import Code
-from domain.job import CheckJob, Job, KillJob, QueueJob, SubmitJob
+from domain.job import CheckJob, Job, KillJob, QueueJob, RescheduleJob, SubmitJob
+from domain.messages import Command, Event, Recorded
 from domain.pilot import AdmitPilot, Pilot, RequestPilot
 from domain.values import job_stream
+from infra.decider import Ask, Verdict
 from infra.store import Conflict
 
 
@@ -86,3 +89,39 @@ async def test_a_history_of_any_length_is_replayed_before_the_decision(core: Ins
 async def test_nothing_asked_is_nothing_done(core: Installation) -> None:
     assert await core.ask() == []
     assert await core.count("log_jobs") == 0
+
+
+async def known(core: Installation) -> dict[UUID, list[Recorded[Event]]]:
+    """What a consumer of the first event of job 1 holds, whatever happened since."""
+    async with core.pool.acquire() as connection:
+        return {job_stream(1): (await core.store.load(connection, "jobs", [job_stream(1)]))[job_stream(1)][:1]}
+
+
+async def decide_knowing(core: Installation, *commands: Command) -> list[Verdict]:
+    held = await known(core)
+    async with core.store.transaction() as connection:
+        return await core.decider.decide(connection, [Ask(command, origin()) for command in commands], held)
+
+
+async def test_what_a_consumer_holds_of_a_stream_need_not_be_loaded(
+    core: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await core.ask(submit(1))
+    held = await known(core)
+    monkeypatch.setattr(core.store, "load", None)
+    async with core.store.transaction() as connection:
+        (verdict,) = await core.decider.decide(connection, [Ask(QueueJob(1), origin())], held)
+    assert [type(event.event) for event in verdict.events] == [Job.Checked, Job.Queued]
+
+
+async def test_what_is_decided_on_an_old_history_is_held_to_the_log(core: Installation) -> None:
+    await core.ask(submit(1), KillJob(1))
+    with pytest.raises(Conflict):
+        await decide_knowing(core, QueueJob(1))
+    assert await core.count("log_jobs") == 2
+
+
+async def test_nothing_is_refused_because_of_an_old_history(core: Installation) -> None:
+    await core.ask(submit(1), KillJob(1))
+    (verdict,) = await decide_knowing(core, RescheduleJob(1))
+    assert [type(event.event) for event in verdict.events] == [Job.Rescheduled]
