@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from typing import Any, TypeAlias
 
 from domain.errors import Code, Refused
@@ -15,11 +15,46 @@ LIMIT = 10_000  # jobs of one description
 LARGEST = 2**63  # a growing sequence ends here; nothing in a job counts further
 PLACEHOLDER = re.compile(r"%(?:\(([^()%\s]+)\)s|([snj]))")
 NAME = re.compile(r"[\w.\-]{1,64}", re.ASCII)
+CELLS = 2_000_000  # values of parameters in one request: jobs times sequences
 LONGEST = 65_536  # characters of one value
 STEMS = {"parameters": "list", "parameterstart": "start", "parameterstep": "step", "parameterfactor": "factor"}
 
 
-def sequences(attributes: Mapping[str, Any], limit: int = LIMIT) -> list[Row] | None:
+class Room:
+    """How many characters placeholders may make: in one job, and in all jobs of a request together.
+
+    A few kilobytes can ask for more than any machine holds: a thousand placeholders, of one long value, in each job.
+    """
+
+    def __init__(self, job: int, whole: int) -> None:
+        self.job, self.whole = job, whole
+        self._job = self._whole = self._cells = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for any other job either."""
+        return self._whole > self.whole or self._cells > CELLS
+
+    def next(self) -> None:
+        """Another job begins."""
+        self._job = 0
+
+    def take(self, size: int) -> None:
+        """So many more; raises Refused(TOO_LARGE)."""
+        self._job += size
+        self._whole += size
+        for made, limit in ((self._job, self.job), (self._whole, self.whole)):
+            if made > limit:
+                raise Refused(Code.TOO_LARGE, size=made, limit=limit)
+
+    def grow(self, cells: int) -> None:
+        """So many more values of parameters; raises Refused(TOO_MANY)."""
+        self._cells += cells
+        if self._cells > CELLS:
+            raise Refused(Code.TOO_MANY, count=self._cells, things="values of parameters", limit=CELLS)
+
+
+def sequences(attributes: Mapping[str, Any], limit: int = LIMIT, room: Room | None = None) -> list[Row] | None:
     """The rows of values that `Parameters…` describe; None when there are no parameters.
 
     Raises:
@@ -35,6 +70,8 @@ def sequences(attributes: Mapping[str, Any], limit: int = LIMIT) -> list[Row] | 
     if not found:
         return None
     count = _count(found, limit)
+    if room:
+        room.grow(count * len(found))
     columns = {name: _column(name, roles, count) for name, roles in found.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -143,7 +180,7 @@ def is_open(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(map(is_open, value))
 
 
-def unknown(value: Any, names: Sequence[str]) -> str | None:
+def unknown(value: Any, names: Container[str]) -> str | None:
     """The first `%(name)s` in the value for which there is no sequence."""
     if isinstance(value, str):
         wanted = (found[1] for found in PLACEHOLDER.finditer(value) if found[1])
@@ -155,19 +192,22 @@ def unknown(value: Any, names: Sequence[str]) -> str | None:
     return None
 
 
-def fill(value: Any, row: Mapping[str, Value], number: str, job: int | None = None) -> Any:
+def fill(value: Any, row: Mapping[str, Value], number: str, job: int | None = None, room: Room | None = None) -> Any:
     """The value with its placeholders replaced; without a number only `%j`, the job id, is.
 
     A string that is nothing but the placeholder of a list becomes that list, or its items inside another list.
+    Raises Refused(TOO_LARGE) when the `room` is used up.
     """
     if isinstance(value, str):
-        return _filled(value, row, number, job) if "%" in value else value
+        if room:
+            room.take(len(value))
+        return _filled(value, row, number, job, room) if "%" in value else value
     if isinstance(value, Mapping):
-        return {name: fill(inner, row, number, job) for name, inner in value.items()}
+        return {name: fill(inner, row, number, job, room) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         items: list[Any] = []
         for inner in value:
-            filled = fill(inner, row, number, job)
+            filled = fill(inner, row, number, job, room)
             if isinstance(filled, list) and isinstance(inner, str):
                 items.extend(filled)
             else:
@@ -176,18 +216,24 @@ def fill(value: Any, row: Mapping[str, Value], number: str, job: int | None = No
     return value
 
 
-def _filled(text: str, row: Mapping[str, Value], number: str, job: int | None) -> Any:
+def _filled(text: str, row: Mapping[str, Value], number: str, job: int | None, room: Room | None) -> Any:
     def replacement(found: re.Match[str]) -> str:
         if found[2] == "j":
             return found[0] if job is None else str(job)
         if not number:
             return found[0]
-        if found[2] == "n":
-            return number
-        value = row.get(found[1] or "", found[0])
-        return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        made = number if found[2] == "n" else _written(row.get(found[1] or "", found[0]))
+        if room:
+            room.take(len(made))
+        return made
 
     whole = PLACEHOLDER.fullmatch(text) if number else None
     if whole and whole[2] in (None, "s") and isinstance(value := row.get(whole[1] or ""), list):
+        if room:
+            room.take(len(value) + sum(len(str(item)) for item in value))
         return list(value)
     return PLACEHOLDER.sub(replacement, text)
+
+
+def _written(value: Value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

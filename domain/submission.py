@@ -13,10 +13,12 @@ from domain.description import JobDescription, Requirements, canonical, requirem
 from domain.errors import Code, Refused
 from domain.limits import Limits, Rejected, checked, described, wrong
 from domain.messages import Command
-from domain.parametric import Row, fill, is_open, numbers, sequences, unknown
+from domain.parametric import Room, Row, fill, is_open, numbers, sequences, unknown
 
 Source: TypeAlias = str | bytes | Mapping[str, Any] | list[Any]
 MAX_SOURCE = 64 << 20  # bytes of one request
+MAX_FILLED = 128 << 20  # characters that placeholders may make of it
+MAX_WORDS = 2_000_000  # in all JDL texts of one request: some ten seconds to read
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\]{\"])")  # JDL may begin with a bracket too, but then an attribute follows
 
 
@@ -75,16 +77,21 @@ def read(source: Source, limits: Limits | None = None) -> Submission:
     limits = limits or Limits()
     jobs: list[Item | Rejected] = []
     bodies: dict[str, bytes] = {}
-    parametric = False
+    parametric, room = False, Room(limits.max_bytes, MAX_FILLED)
     for given in _given(source, limits):
         try:
             attributes = _attributes(given)
-            rows = sequences(attributes, limits.max_jobs) if _mentions_parameters(attributes) else None
+            rows = sequences(attributes, limits.max_jobs, room) if _mentions_parameters(attributes) else None
             parametric = parametric or rows is not None
-            jobs.extend(_one(attributes, limits, bodies) if rows is None else _many(attributes, rows, limits, bodies))
+            if rows is None:
+                jobs.extend(_one(attributes, limits, bodies))
+            else:
+                jobs.extend(_many(attributes, rows, limits, bodies, room))
         except Rejected as rejected:
             jobs.append(rejected)
         except Refused as refused:
+            if room.full:
+                raise
             jobs.append(Rejected([refused]))
         except RecursionError:
             jobs.append(Rejected([Refused(Code.MALFORMED, problem="nested too deeply")]))
@@ -101,6 +108,9 @@ def _given(source: Source, limits: Limits) -> list[Any]:
         raise Refused(Code.MALFORMED, problem="there is no job in it")
     if len(given) > limits.max_jobs:
         raise Refused(Code.TOO_MANY, count=len(given), things="jobs", limit=limits.max_jobs)
+    words = sum(jdl.words(text) for text in given if isinstance(text, str))
+    if words > MAX_WORDS:
+        raise Refused(Code.TOO_MANY, count=words, things="words", limit=MAX_WORDS)
     return given
 
 
@@ -135,17 +145,18 @@ def _one(attributes: Mapping[str, Any], limits: Limits, bodies: dict[str, bytes]
     yield _item(job, name, limits)
 
 
-def _many(attributes: Mapping[str, Any], rows: list[Row], limits: Limits,
-          bodies: dict[str, bytes]) -> Iterator[Item | Rejected]:  # fmt: skip
+def _many(attributes: Mapping[str, Any], rows: list[Row], limits: Limits, bodies: dict[str, bytes],
+          room: Room) -> Iterator[Item | Rejected]:  # fmt: skip
     """The jobs of a parametric description. Each is checked on its own, for any field may depend on a value."""
     fields, written = described(attributes, limits.lenient)
-    if not limits.lenient and (stranger := unknown(fields, list(rows[0]))):
+    if not limits.lenient and (stranger := unknown(fields, rows[0].keys())):
         raise Rejected([wrong(f"Parameters.{stranger}", "used but not given")])
     open_fields = {name: value for name, value in fields.items() if is_open(value)}
     body, name = b"", ""
     for number, row in zip(numbers(len(rows)), rows, strict=True):
         try:
-            job = checked({**fields, **fill(open_fields, row, number)}, limits, written)
+            room.next()
+            job = checked({**fields, **fill(open_fields, row, number, room=room)}, limits, written)
         except Rejected as rejected:
             yield rejected
             continue
