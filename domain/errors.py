@@ -46,7 +46,7 @@ class Code(Enum):
     # input
     JDL_SYNTAX = Advice("line {line}, column {column}: {problem}", Who.USER, "spinor job plan FILE")
     DESCRIPTION = Advice("{field}: {problem}", Who.USER, "spinor job plan FILE")
-    DESCRIPTIONS = Advice("{count} problems in {files}: nothing was submitted", Who.USER,
+    DESCRIPTIONS = Advice("nothing was submitted: {count} to correct in {files}", Who.USER,
                           "correct them, then spinor job plan {files}")  # fmt: skip
     TOO_MANY = Advice("{count} {things}, at most {limit} at once", Who.USER, "send smaller parts")
     TOO_LARGE = Advice("{size} bytes, at most {limit} are accepted", Who.USER, "send smaller parts")

@@ -30,14 +30,33 @@ async def migrated(system: System, settings: Settings) -> list[str]:
         return list(runtime.migrated)
 
 
-async def rebuilt(system: System, settings: Settings, view: str) -> None:
+def tell_migrated(done: list[str], as_json: bool) -> None:
+    """Say what was done to the database."""
+    if as_json:
+        typer.echo(json.dumps({"migrated": done}))
+        return
+    for name in done:
+        typer.echo(f"migrated: {name}")
+    typer.echo("the database is what this release expects")
+
+
+async def rebuilt(system: System, settings: Settings, view: str, as_json: bool) -> None:
     """Rebuild one view, with a progress bar."""
     from infra.rebuild import rebuild
+
+    events = 0
+
+    def look(done: int, total: int) -> None:
+        nonlocal events
+        events = done
+        progress.update(bar, completed=done, total=total)
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"rebuilding {view}", total=None)
         async with opened(system, settings, beside=True) as runtime:
-            await rebuild(runtime, view, lambda done, total: progress.update(bar, completed=done, total=total))
+            await rebuild(runtime, view, look)
+    told = {"view": view, "events": events}
+    typer.echo(json.dumps(told) if as_json else f"view {view} was filled anew from {events} events, and is live")
 
 
 async def verified(system: System, settings: Settings, vo: str, former: Sequence[str], as_json: bool) -> int:
@@ -102,7 +121,7 @@ def _list(rows: list[dict[str, str]], as_json: bool) -> None:
     Console().print(table)
 
 
-def reset(settings: Settings, yes: bool) -> None:
+def reset(settings: Settings, yes: bool, as_json: bool) -> None:
     """Remove the data directory; asks first unless told not to, refuses while it is in use.
 
     Raises:
@@ -111,12 +130,13 @@ def reset(settings: Settings, yes: bool) -> None:
     if settings.database:
         raise Refused(Code.SETTING, name="SPINOR_DATABASE", problem="reset only removes an embedded database")
     if not settings.data.exists():
-        typer.echo(f"nothing is kept in {settings.data}")
+        told = {"data": str(settings.data), "removed": False}
+        typer.echo(json.dumps(told) if as_json else f"nothing is kept in {settings.data}")
         return
     if not (settings.data / "postgres").exists():
         raise Refused(Code.SETTING, name="SPINOR_DATA", problem=f"{settings.data} does not look like ours")
     if not yes:
-        typer.confirm(f"Remove every job, log and sandbox in {settings.data}?", abort=True)
+        typer.confirm(f"Remove every job, log and sandbox in {settings.data}?", abort=True, err=as_json)
     from infra.postgres import lock
 
     held = lock(settings.data / "postgres")
@@ -124,7 +144,8 @@ def reset(settings: Settings, yes: bool) -> None:
         shutil.rmtree(settings.data)
     finally:
         os.close(held)
-    typer.echo(f"removed {settings.data}")
+    told = {"data": str(settings.data), "removed": True}
+    typer.echo(json.dumps(told) if as_json else f"removed {settings.data}")
 
 
 def show(settings: Settings, as_json: bool) -> None:

@@ -1,7 +1,6 @@
 """What works, what is missing, and how to mend it: each check is one function that gives one finding."""
 
 import asyncio
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from importlib.metadata import packages_distributions
 from typing import NamedTuple
 
 import asyncpg
+import httpx
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -145,20 +145,20 @@ async def _port(settings: Settings) -> Finding:
     try:
         listener, url = listen(settings)
     except Refused as refusal:
-        if holder := _held(settings):
-            return Finding("gateway", Verdict.GOOD, f"process {holder} listens there, with these data")
+        if url := await _answers(settings):
+            return Finding("gateway", Verdict.GOOD, f"Spinor answers at {url}")
         raise refusal from None
     listener.close()
     return Finding("gateway", Verdict.GOOD, f"{url} is free" + ("" if loopback(settings.host) else ", for everybody"))
 
 
-def _held(settings: Settings) -> str:
-    """The process that runs on the embedded database of these settings; empty when none does."""
-    with suppress(OSError), open(settings.data / "postgres" / "holder") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().strip()
+async def _answers(settings: Settings) -> str:
+    """The URL at which a gateway of this kind answers; empty when none does."""
+    url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+    with suppress(httpx.HTTPError, ValueError):
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            if (await client.get(f"{url}/api/v1/health/live")).json() == {"ok": True}:
+                return url
     return ""
 
 

@@ -32,7 +32,7 @@ async def show(system: System, settings: Settings, as_json: bool) -> None:
     Console().print(table)
 
 
-async def declare(system: System, settings: Settings) -> None:
+async def declare(system: System, settings: Settings, as_json: bool = False) -> None:
     """Begin a new epoch by hand."""
     async with opened(system, settings, beside=True) as runtime:
         witness = Witness(settings.data, settings.bus)
@@ -40,6 +40,9 @@ async def declare(system: System, settings: Settings) -> None:
             begun = await epoch.restored(runtime.pool, system, witness)
         finally:
             await witness.close()
+    if as_json:
+        typer.echo(json.dumps({"epoch": begun}))
+        return
     typer.echo(f"epoch {begun} has begun; spinor lost shows what the witness missed")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,11 +123,18 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None], told: str
     return True
 
 
-async def serve(system: System, settings: Settings, parts: Sequence[str], names: Sequence[str] = ()) -> None:
-    """Run these parts until a signal comes or one of them breaks."""
+async def serve(
+    system: System,
+    settings: Settings,
+    parts: Sequence[str],
+    names: Sequence[str] = (),
+    ready: Callable[[Running], None] = lambda work: None,
+) -> None:
+    """Run these parts until a signal comes or one of them breaks; `ready` is told when they do."""
 
     async def work() -> None:
         async with running(system, settings, parts, names) as work:
+            ready(work)
             log.info("running", parts=list(parts), names=list(names), url=work.url)
             await work.until_fault()
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from domain.errors import Refused
 from infra.runtime import Runtime
+from infra.settings import reason
 
 LAG = """select p.consumer, p.log, min(p.position) as position, max(p.updated_at) as at, sum(p.duplicates)::bigint
     as duplicates, sum(p.gaps)::bigint as gaps from positions p group by 1, 2 order by 1, 2"""
@@ -27,7 +28,7 @@ async def collect(runtime: Runtime) -> dict[str, Any]:
         consumers.append(dict(row) | {"waiting": await _lag(runtime, row["consumer"], row["log"])})
     return {
         **dict(await pool.fetchrow(COUNTS)),
-        "bus": {"kind": health.kind, "up": health.up, "detail": health.detail, "waiting": health.waiting},
+        "bus": {"kind": health.kind, "up": health.up, "detail": reason(health.detail), "waiting": health.waiting},
         "logs": {log: {"position": row["position"], "at": row["updated_at"]} for log, row in heads.items()},
         "consumers": consumers,
     }

@@ -47,6 +47,18 @@ def _number(word: str) -> int:
     raise typer.BadParameter(f"{clean(word)[:40]!r} is not a job id, expected a whole number above 0")
 
 
+def state(given: str, states: Iterable[str]) -> str:
+    """The state that a user named in whatever case; empty for none.
+
+    Raises:
+        typer.BadParameter: there is no such state.
+    """
+    known = {each.lower(): each for each in states if each}
+    if given and given.lower() not in known:
+        raise typer.BadParameter(f"there is no state {clean(given)[:40]!r}; there are: {', '.join(known.values())}")
+    return known.get(given.lower(), "")
+
+
 def parts(jobs: Sequence[int]) -> Iterator[list[int]]:
     """The jobs in parts that the gateway takes at once."""
     for start in range(0, len(jobs), AT_ONCE):

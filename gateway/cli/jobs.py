@@ -7,7 +7,8 @@ import typer
 
 from domain import jdl
 from domain.description import JobDescription, canonical, spelled
-from gateway.cli.ids import Ids, Json, numbers, told_each
+from domain.job import Status
+from gateway.cli.ids import Ids, Json, numbers, state, told_each
 from gateway.cli.output import ACTORS, Column, Row, as_json, facts, json_lines, out, table
 from gateway.cli.session import Session, connected
 from gateway.cli.text import ago, moment, shown, to_json
@@ -44,7 +45,7 @@ def add(app: typer.Typer) -> None:
 
 
 def list_jobs(
-    status: Filter = "",
+    status: Annotated[str, typer.Option(help="only in this state, for example Waiting or failed")] = "",
     owner: Annotated[str, typer.Option(help="only of this user; `me` is you")] = "",
     group: Filter = "",
     site: Filter = "",
@@ -62,8 +63,8 @@ def list_jobs(
     Example: spinor job list --status Failed --owner me
              spinor job list --status Waiting --ids -n 10000 | spinor job kill -
     """
-    wanted = {"status": status, "owner": owner, "group": group, "site": site, "name": name, "minor": minor,
-              "job_type": job_type, "pilot": pilot}  # fmt: skip
+    wanted = {"status": state(status, Status), "owner": owner, "group": group, "site": site, "name": name,
+              "minor": minor, "job_type": job_type, "pilot": pilot}  # fmt: skip
     with connected() as session:
         rows = pages(session, limit, wanted)
         if json:

@@ -34,7 +34,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 3 some of many failed
 GROUPS = (
     ("job", "Submit, watch, explain and end jobs.", (submit.add, jobs.add, wait.add, acts.add)),
     ("history", "Everything that happened to one thing, and because of what.", (history.add,)),
-    ("pilot", "The pilots that run the jobs.", (pilots.add,)),
+    ("pilot", "Look at pilots; without a command: run one here.", (pilots.add,)),
     ("queue", "What waits for pilots.", (pilots.add_queues,)),
     ("log", "The log of events, live.", (follow.add,)),
     ("dead-letters", "What could not be handled.", (letters.add,)),

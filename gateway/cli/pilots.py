@@ -6,8 +6,9 @@ from urllib.parse import quote
 import msgspec
 import typer
 
+from domain.pilot import Status
 from domain.requirements import Requirements
-from gateway.cli.ids import Json
+from gateway.cli.ids import Json, state
 from gateway.cli.output import Column, as_json, facts, json_lines, note, table
 from gateway.cli.session import connected
 from gateway.cli.text import ago, shown
@@ -48,8 +49,9 @@ def list_pilots(
     \b
     Example: spinor pilot list --status Running
     """
+    wanted = state(status, Status)
     with connected() as session:
-        rows = session.get("/api/v1/pilots", status=status, limit=limit)["pilots"]
+        rows = session.get("/api/v1/pilots", status=wanted, limit=limit)["pilots"]
     if json:
         json_lines(rows)
     else:

@@ -79,7 +79,7 @@ def _attributes(text: str, suffix: str) -> Iterator[Mapping[str, Any]]:
         each = jdl.parse(given) if isinstance(given, str) else given
         if not isinstance(each, Mapping) or not all(isinstance(name, str) for name in each):
             raise Refused(Code.MALFORMED, problem="a job is a set of named attributes")
-        yield json.loads(json.dumps(each, default=str))
+        yield json.loads(json.dumps(each, default=str, allow_nan=False))
     if content == []:
         raise Refused(Code.MALFORMED, problem="there is no job in it")
 

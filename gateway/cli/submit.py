@@ -167,5 +167,5 @@ def _print(answer: Mapping[str, Any], jobs: Sequence[int], problems: Sequence[Pr
     if problems:
         _show(problems)
     many = f"{len(jobs)} jobs" if len(jobs) != 1 else "1 job"
-    wrong = f", {len(problems)} problems" if problems else ""
+    wrong = f", {len(problems)} to correct" if problems else ""
     note(f"{many} submitted{wrong} (submission {answer.get('submission')})")

@@ -29,7 +29,9 @@ def add(app: typer.Typer) -> None:
 
 
 def status(json: Json = False) -> None:
-    """Show how the system is: bus, database, consumers and their lag, timers, dead letters.
+    """Show how the system is.
+
+    Bus, database, consumers and their lag, timers, dead letters.
 
     \b
     Example: spinor status
@@ -52,8 +54,8 @@ def _bus(bus: dict[str, Any]) -> str:
     state = "up" if bus.get("up") else "DOWN"
     detail = f" ({bus['detail']})" if bus.get("detail") else ""
     waiting = bus.get("waiting") or {}
-    counts = ", ".join(f"{count} {name}" for name, count in waiting.items()) if isinstance(waiting, dict) else waiting
-    return f"{bus.get('kind', '')} {state}{detail}, waiting: {counts or 0}"
+    counts = ", ".join(f"{count} {name}" for name, count in waiting.items() if count)
+    return f"{bus.get('kind', '')} {state}{detail}, waiting: {counts or 'nothing'}"
 
 
 def whoami(json: Json = False) -> None:
@@ -77,9 +79,9 @@ def login(
     ],
     json: Json = False,
 ) -> None:
-    """Keep a URL and a token for the commands of this account, if the gateway accepts them.
+    """Keep a URL and a token for the commands of this account.
 
-    On a laptop `spinor up` does this by itself.
+    They are kept if the gateway accepts them. On a laptop `spinor up` does this by itself.
 
     \b
     Example: spinor login --url https://spinor.example.org

@@ -1,17 +1,18 @@
 """The doctor, and what stands in the way of a start: each says what is wrong and how to mend it."""
 
 import json
-import os
 import socket
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
 from domain.errors import Code, Refused
 from infra.app import CORE
 from infra.doctor import examine
-from infra.postgres import lock
 from infra.settings import Settings, reason, settings
 from infra.web import listen
 
@@ -23,6 +24,31 @@ def taken() -> Iterator[int]:
         other.bind(("127.0.0.1", 0))
         other.listen()
         yield other.getsockname()[1]
+
+
+class Live(BaseHTTPRequestHandler):
+    """What every gateway of ours says to everybody."""
+
+    def do_GET(self) -> None:
+        body = b'{"ok":true}' if self.path == "/api/v1/health/live" else b"{}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def alive() -> Iterator[str]:
+    """The URL of something that answers as our gateway does."""
+    with HTTPServer(("127.0.0.1", 0), Live) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 async def findings(given: Settings, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
@@ -37,16 +63,11 @@ async def test_a_port_of_somebody_else_is_bad(taken: int, tmp_path: Path, capsys
     assert "SPINOR_PORT" in found["next"]
 
 
-async def test_a_port_of_the_running_installation_is_good(
-    taken: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+async def test_a_port_where_spinor_answers_is_good(
+    alive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "postgres").mkdir()
-    held = lock(tmp_path / "postgres")
-    try:
-        found = (await findings(settings(data=tmp_path, port=taken), capsys))["gateway"]
-    finally:
-        os.close(held)
-    assert (found["verdict"], found["what"]) == ("good", f"process {os.getpid()} listens there, with these data")
+    found = (await findings(settings(data=tmp_path, port=int(alive.rpartition(":")[2])), capsys))["gateway"]
+    assert (found["verdict"], found["what"]) == ("good", f"Spinor answers at {alive}")
 
 
 async def test_servers_that_are_away_are_told_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

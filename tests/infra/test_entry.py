@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from domain.errors import Code
 from gateway.cli.main import unexpected
+from infra.cli import app
 
 PROGRAM = "from infra.entry import main; main()"
 
@@ -26,6 +29,29 @@ def test_what_is_printed_is_spelled_as_the_character_set_allows(encoding: str, s
     done = spinor("settings", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     assert f"postgresql://{sign} of a server" in done.stdout.decode(encoding)
+
+
+PARTS = {"gateway", "dispatch", "consume", "project", "relay", "match", "timers"}
+GROUPS = {"job", "history", "pilot", "queue", "log", "dead-letters"}
+COMMANDS: Any = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.commands.keys() - GROUPS))
+def test_every_command_has_an_example_and_json_unless_it_is_a_part(name: str) -> None:
+    command = COMMANDS.commands[name]
+    assert f"Example: spinor {name}" in command.help
+    assert ("json" in {option.name for option in command.params}) is (name not in PARTS)
+    assert len(command.help.splitlines()[0]) <= 62, "the list of commands would cut it"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["settings"], ["reset"], ["migrate"], ["rebuild", "jobs"], ["verify"], ["lost"], ["restored"]]
+)
+def test_what_operators_ask_is_one_json_document(arguments: list[str], database: str, tmp_path: Path) -> None:
+    away = {} if arguments == ["reset"] else {"SPINOR_DATABASE": database}
+    done = spinor(*arguments, "--json", SPINOR_DATA=str(tmp_path / "data"), **away)
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
 
 
 def test_the_version_is_told() -> None:

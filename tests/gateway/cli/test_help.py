@@ -12,6 +12,7 @@ import typer
 from servers import ports
 
 from domain.errors import Code, Refused
+from gateway.cli.ids import state
 from gateway.cli.main import application, fail
 from gateway.cli.output import asked
 
@@ -96,3 +97,15 @@ def test_a_closed_pipe_ends_quietly() -> None:
             [sys.executable, "-c", program, "--help"], check=False, stdout=closed, stderr=subprocess.PIPE
         )
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("group", ["job", "pilot"])
+def test_a_state_that_does_not_exist_is_wrong_usage_and_not_an_empty_list(alone: Any, group: str) -> None:
+    result = alone(group, "list", "--status", "Finished")
+    assert result.exit_code == 2
+    assert "there is no state 'Finished'; there are: " in result.stderr
+    assert "Running" in result.stderr
+
+
+def test_a_state_is_known_in_whatever_case() -> None:
+    assert [state(given, ("", "Failed")) for given in ("", "failed", "FAILED", "Failed")] == ["", *["Failed"] * 3]

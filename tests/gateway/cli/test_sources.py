@@ -114,3 +114,11 @@ def test_files_lie_beside_the_description_or_where_the_command_is_run(
     assert local_files(described) == [Path("run.sh")]
     written(tmp_path / "there", "run.sh", "there")
     assert local_files(described) == [tmp_path / "there" / "run.sh"]
+
+
+@pytest.mark.parametrize("number", ["1e400", "NaN", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_told_as_a_problem(tmp_path: Path, number: str) -> None:
+    (tmp_path / "job.json").write_text(f'{{"executable": "/bin/true", "cpu_time": {number}}}')
+    with pytest.raises(Wrong) as wrong:
+        read(str(tmp_path / "job.json"))
+    assert "float" in wrong.value.problems[0].problem

@@ -34,7 +34,7 @@ def test_ids_come_out_one_a_line_and_the_summary_goes_to_stderr(spinor: Any, fil
     result = spinor("job", "submit", "good.jdl", "mixed.json", "--partial")
     assert result.exit_code == 3
     assert len(result.stdout.split()) == 3
-    assert "3 jobs submitted, 1 problems" in result.stderr
+    assert "3 jobs submitted, 1 to correct" in result.stderr
 
 
 def test_a_parametric_description_is_one_submission_with_its_files(spinor: Any, files: Path, site: Any) -> None:
