@@ -84,7 +84,9 @@ def settings(**given: Any) -> Settings:
 
 def reason(fault: BaseException | str) -> str:
     """What a fault of a connection says, without the numbers and classes of libraries."""
-    text = re.sub(r"\[Errno -?\d+\] |^<|>$", "", str(fault) or type(fault).__name__)
+    text = re.sub(
+        r"\[Errno -?\d+\] |^<|>$", "", fault if isinstance(fault, str) else str(fault) or type(fault).__name__
+    )
     inner = re.search(r"\(-?\d+, [\"'](.*?)[\"']\)", text)
     return inner[1] if inner else text
 

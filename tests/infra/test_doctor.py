@@ -104,6 +104,7 @@ def test_a_variable_that_is_not_known_is_told_with_those_that_are(
         (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
         ("<AMQPConnectionError: (111, 'Connection refused')>", "Connection refused"),
         (TimeoutError(), "TimeoutError"),
+        ("", ""),
         ("ACCESS_REFUSED - Login was refused", "ACCESS_REFUSED - Login was refused"),
     ],
 )
