@@ -71,7 +71,7 @@ class Code(Enum):
     FORBIDDEN = Advice("this needs {right}", Who.USER, "spinor whoami")
     # the system
     BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
-    DATABASE_AWAY = Advice("the database cannot be reached", Who.OPERATOR, "spinor doctor")
+    DATABASE_AWAY = Advice("the database cannot be reached, or its disk is full", Who.OPERATOR, "spinor doctor")
     DATABASE_HELD = Advice("process {pid} uses the database directory {path} already", Who.USER,
                            "it runs there already: spinor status; or set SPINOR_DATA to another directory")  # fmt: skip
     DATABASE_VERSION = Advice("{path} was written by PostgreSQL {found}, and here is PostgreSQL {needed}", Who.OPERATOR,

@@ -25,6 +25,7 @@ from infra.system import System
 from infra.web import listen, loopback
 
 ROOM = 2 << 30  # bytes
+LEAST = 256 << 20  # bytes: PostgreSQL stops when its log cannot grow
 OURS = ("domain", "handlers", "projections", "gateway", "pilot", "infra")
 
 
@@ -109,8 +110,10 @@ async def _data(settings: Settings) -> Finding:
 async def _room(settings: Settings) -> Finding:
     parent = next(path for path in (settings.data, *settings.data.parents) if path.exists())
     free = shutil.disk_usage(parent).free
-    verdict = Verdict.GOOD if free > ROOM else Verdict.WARN
-    return Finding("room", verdict, f"{free >> 30} GiB free", "" if free > ROOM else "make room, or set SPINOR_DATA")
+    verdict = Verdict.GOOD if free > ROOM else Verdict.WARN if free > LEAST else Verdict.BAD
+    return Finding(
+        "room", verdict, f"{free / (1 << 30):.1f} GiB free", "" if free > ROOM else "make room, or set SPINOR_DATA"
+    )
 
 
 async def _database(settings: Settings) -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,3 +111,11 @@ def test_a_variable_that_is_not_known_is_told_with_those_that_are(
 )
 def test_the_reason_of_a_fault_is_words(fault: BaseException | str, told: str) -> None:
     assert reason(fault) == told
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(8 << 30, "good"), (1 << 30, "warn"), (1 << 20, "bad")])
+async def test_a_full_disk_is_bad(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], free: int, verdict: str
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    assert (await findings(settings(data=tmp_path, port=0), capsys))["room"]["verdict"] == verdict
