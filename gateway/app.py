@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from domain.errors import Refused
 from domain.limits import Limits
+from domain.sandbox import LIMIT
 from gateway import documents, errors, events, jobs, page, piloting, pilots, sandboxes, submissions, system, why
 from gateway.edge import MIB, Edge
 from gateway.objects import PREFIX
@@ -19,10 +20,10 @@ ROUTERS = (
     submissions.router, jobs.router, why.router, pilots.router, piloting.router, sandboxes.router, system.router,
     events.router, page.router,
 )  # fmt: skip
-LIMITS: dict[str, int | None] = {  # bytes of a body, by path; None: the route counts for itself
+LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,
     "/api/v1/pilot/reports": 8 * MIB,
-    PREFIX: None,
+    PREFIX: LIMIT + MIB,
 }
 
 

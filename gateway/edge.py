@@ -1,11 +1,13 @@
 """What every request passes first: an id to trace it by, a limit to its body, and a net below unexpected faults."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from uuid import UUID, uuid4, uuid5
 
 import structlog
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,21 +19,22 @@ KIB, MIB = 1024, 1024 * 1024
 SMALL = MIB
 ID = "x-ms-client-request-id"
 LONGEST_ID = 128
+PATIENCE, SLOWEST = 60.0, 10_000  # seconds for a body, and bytes a second that make it longer
 correlation: ContextVar[UUID | None] = ContextVar("correlation", default=None)  # of the request that is being answered
 log = structlog.get_logger("spinor.gateway")
 
 
-class TooLarge(Exception):
-    """The body went over its limit; never leaves this module."""
+class CutOff(Exception):
+    """The body is not taken any further; never leaves this module."""
 
 
 class Edge:
     """Pure ASGI, so that bodies and answers stream through it.
 
-    `limits` are bytes by path, None for a route that limits its body itself; every other path has SMALL.
+    `limits` are bytes by path; every other path has SMALL.
     """
 
-    def __init__(self, app: ASGIApp, limits: Mapping[str, int | None]) -> None:
+    def __init__(self, app: ASGIApp, limits: Mapping[str, int]) -> None:
         self._app = app
         self._limits = limits
 
@@ -52,36 +55,51 @@ class Edge:
 class Passage:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int | None, given: UUID) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int, given: UUID) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._limit, self._size, self._id = limit, 0, given
-        self._started = self._over = False
+        self._started = self._whole = False
+        self._cut: Response | None = None  # the answer when the body is cut off
+        self._since = time.monotonic()
 
     async def run(self, app: ASGIApp) -> None:
         """Let the application answer, or answer in its place."""
         announced = _length(self._scope)
-        self._over = self._limit is not None and announced > self._limit
-        self._size = max(self._size, announced if self._over else 0)
+        if announced > self._limit:
+            self._cut = self._too_large(announced)
         try:
-            if not self._over:
+            if not self._cut:
                 await app(self._scope, self._taken, self._given)
-        except (TooLarge, ClientDisconnect):  # the client is gone, or is answered below
+        except (CutOff, ClientDisconnect):  # the client is gone, or is answered below
             pass
         except Exception as fault:
             await self._broken(fault)
-        if self._over and not self._started:
-            await self._answer(Refused(Code.TOO_LARGE, size=self._size, limit=self._limit))
+        if self._cut and not self._started:
+            await self._answer(self._cut)
 
     async def _taken(self) -> Message:
-        message = await self._receive()
+        message = await self._next()
         self._size += len(message.get("body", b""))
-        if self._limit is not None and message["type"] == "http.request" and self._size > self._limit:
-            self._over = True
-            raise TooLarge
+        if message["type"] == "http.request" and self._size > self._limit:
+            self._cut = self._too_large(self._size)
+            raise CutOff
+        self._whole = not message.get("more_body", False)
         return message
 
+    async def _next(self) -> Message:
+        """What comes next of the body, as long as it comes at all; or, when it is whole, the end of the connection."""
+        if self._whole:
+            return await self._receive()
+        late = self._since + PATIENCE + self._size / SLOWEST - time.monotonic()
+        try:
+            return await asyncio.wait_for(self._receive(), max(late, 1.0))
+        except TimeoutError:
+            self._cut = problem(Refused(Code.MALFORMED, problem="the body came too slowly"), 408)
+            self._cut.headers["Connection"] = "close"  # who knows what else comes on it
+            raise CutOff from None
+
     async def _given(self, message: Message) -> None:
-        if self._over and not self._started:
+        if self._cut and not self._started:
             return  # whatever the application makes of a body that was cut off
         if message["type"] == "http.response.start":
             self._started = True
@@ -95,11 +113,14 @@ class Passage:
         path = str(self._scope["path"])[:200]
         log.error("broken", reference=reference, method=self._scope["method"], path=path, exc_info=fault)
         if not self._started:
-            await self._answer(Refused(Code.BROKEN, reference=reference))
+            await self._answer(problem(Refused(Code.BROKEN, reference=reference)))
 
-    async def _answer(self, refused: Refused) -> None:
-        self._over = False
-        await problem(refused)(self._scope, self._receive, self._given)
+    def _too_large(self, size: int) -> Response:
+        return problem(Refused(Code.TOO_LARGE, size=size, limit=self._limit))
+
+    async def _answer(self, answer: Response) -> None:
+        self._cut = None
+        await answer(self._scope, self._receive, self._given)
 
 
 def identified(scope: Scope) -> UUID:

@@ -9,6 +9,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from domain.errors import Code, Refused
 
 MOST_FIELDS = 64 * 1024  # bytes of all small fields together
+MOST_PARTS = 100
 
 
 class Piece(NamedTuple):
@@ -83,12 +84,16 @@ async def read_form(content_type: str, body: AsyncIterator[bytes]) -> Form:
     """
     pieces = _pieces(content_type, body)
     fields: dict[str, bytes] = {}
+    parts = size = 0
     async for name, data in pieces:
         if name == "file":
             return Form({key: value.decode(errors="replace") for key, value in fields.items()}, _file(pieces))
         fields[name] = fields.get(name, b"") + data
-        if sum(map(len, fields.values())) + sum(map(len, fields)) > MOST_FIELDS:
-            raise Refused(Code.TOO_LARGE, size=MOST_FIELDS + 1, limit=MOST_FIELDS)
+        parts, size = parts + (not data), size + (len(data) or len(name))
+        if size > MOST_FIELDS:
+            raise Refused(Code.TOO_LARGE, size=size, limit=MOST_FIELDS)
+        if parts > MOST_PARTS:
+            raise Refused(Code.TOO_MANY, count=parts, things="parts", limit=MOST_PARTS)
     raise Refused(Code.MALFORMED, problem="the form has no part named file")
 
 

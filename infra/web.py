@@ -18,6 +18,7 @@ from gateway.documents import messages
 from gateway.objects import Objects, routes
 from infra.bus.asyncapi import document
 from infra.bus.asyncapi_page import page
+from infra.guarded import Guarded
 from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
 from infra.runtime import Runtime
@@ -70,7 +71,7 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     application = create(world, routers, router, Limits(max_jobs=runtime.settings.max_jobs))
     config = uvicorn.Config(
         application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=75, server_header=False,
+        timeout_keep_alive=75, server_header=False, http=Guarded, ws="none",
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # signals are the process's affair
