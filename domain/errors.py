@@ -49,6 +49,7 @@ class Code(Enum):
     DESCRIPTIONS = Advice("nothing was submitted: {count} to correct in {files}", Who.USER,
                           "correct them, then spinor job plan {files}")  # fmt: skip
     TOO_MANY = Advice("{count} {things}, at most {limit} at once", Who.USER, "send smaller parts")
+    TOO_MANY_HELD = Advice("{limit} requests of yours are held already", Who.USER, "end one of them, then try again")
     TOO_LARGE = Advice("{size} bytes, at most {limit} are accepted", Who.USER, "send smaller parts")
     MALFORMED = Advice("the message cannot be read: {problem}", Who.USER, "see the interface documents at /api/docs")
     TOPIC_UNKNOWN = Advice("there is no topic {topic}", Who.USER, "see the list of topics at /asyncapi")

@@ -12,6 +12,7 @@ from domain.limits import Limits
 from domain.sandbox import LIMIT
 from gateway import documents, errors, events, jobs, page, piloting, pilots, sandboxes, submissions, system, why
 from gateway.edge import MIB, Edge
+from gateway.holding import Holding
 from gateway.objects import PREFIX
 from gateway.ports import World
 from gateway.rights import signed
@@ -37,6 +38,7 @@ def create(
     app = FastAPI(title="Spinor", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.world = world
     app.state.limits = limits or Limits()
+    app.state.holding = Holding()
     for router in (documents.router, *routers):
         app.include_router(router)
     if objects_router is not None:

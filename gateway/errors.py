@@ -10,7 +10,7 @@ from domain.errors import Code, Refused
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5  # seconds
-AGAIN = frozenset({Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BUSY, Code.DEADLINE})
+AGAIN = frozenset({Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BUSY, Code.DEADLINE, Code.TOO_MANY_HELD})
 LATER = AGAIN | {Code.BROKEN}  # says nothing about the request itself: the same one may succeed another time
 
 STATUS: Mapping[Code, int] = {
@@ -24,6 +24,7 @@ STATUS: Mapping[Code, int] = {
     **dict.fromkeys((Code.TOO_LARGE, Code.SANDBOX_TOO_LARGE), 413),
     Code.MEDIA_TYPE: 415,
     **dict.fromkeys((Code.DESCRIPTION, Code.JDL_SYNTAX, Code.KEY_REUSED, Code.TOO_MANY), 422),
+    Code.TOO_MANY_HELD: 429,
     **dict.fromkeys((Code.BROKEN, Code.SETTING), 500),
     Code.OBJECTS_REFUSED: 502,
     **dict.fromkeys((Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BUSY), 503),

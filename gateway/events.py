@@ -1,6 +1,7 @@
 """GET /events: what happens in a VO, as it happens, as server-sent events that can be resumed."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from domain.job import Job
 from domain.messages import Event, Recorded
 from domain.values import job_number
+from gateway.holding import Held, Listening
 from gateway.ports import Outside, Principal, World
 from gateway.rights import User, sees
 from projections import jobs
@@ -19,6 +21,7 @@ from projections.history import sentence
 router = APIRouter(prefix="/api/v1", tags=["system"])
 PULSE = 15.0  # seconds between signs of life of a stream in which nothing happens
 SOON = 1.0  # seconds after which a new stream looks again for what it missed while it began
+LONGEST = 3600.0  # seconds after which a listener has to show a token again
 PAGE = 500  # events read at once when catching up
 KNOWN = 10_000  # events, and owners of jobs, that a stream remembers
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -26,13 +29,15 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @router.get("/events", response_class=StreamingResponse)
 async def events(
-    who: User, outside: Outside, last_event_id: Annotated[str, Header(max_length=20)] = "",
+    who: User, outside: Outside, holding: Held, last_event_id: Annotated[str, Header(max_length=20)] = "",
     backlog: Annotated[int, Query(ge=0, le=500, description="how many past events to begin with")] = 20,
-) -> StreamingResponse:  # fmt: skip
+) -> Listening:  # fmt: skip
     """The live log of the VO's jobs, as far as the asker may see them. `Last-Event-ID` resumes after that event."""
     after = int(last_event_id) if last_event_id.isascii() and last_event_id.isdecimal() else 0
-    tail = Tail(outside, who)
-    return StreamingResponse(tail.run(min(after, 2**62), backlog), media_type="text/event-stream", headers=HEADERS)
+    lines = Tail(outside, who).run(min(after, 2**62), backlog)
+    stream = Listening(lines, media_type="text/event-stream", headers=HEADERS)
+    stream.held = holding, who
+    return stream
 
 
 class Tail:
@@ -48,12 +53,12 @@ class Tail:
         """Past events, then live ones."""
         live = self._world.follow(self._who.vo)
         coming = asyncio.ensure_future(anext(live))
-        pause = SOON
+        pause, end = SOON, time.monotonic() + LONGEST
         try:
             yield b": listening\n\n"
             async for text in self._begun(after, backlog):
                 yield text
-            while True:
+            while time.monotonic() < end:
                 done, _ = await asyncio.wait([coming], timeout=pause)
                 if not done:  # what came while listening began may have been missed
                     pause = PULSE

@@ -21,6 +21,7 @@ from domain.sandbox import parse_pfn
 from domain.values import job_stream, pilot_stream
 from gateway import reports, rights, stories
 from gateway.fields import Body, Count, JobNumber, Secret, Stamp, Tags, Text, Vo
+from gateway.holding import OFFERS, Held
 from gateway.objects import LIFETIME
 from gateway.ports import Given, Outside, Principal, Row, World
 from gateway.sandboxes import Announced, placed
@@ -158,7 +159,7 @@ async def hello(who: rights.Pilot, row: Current, outside: Outside, body: Hello) 
 
 
 @router.post("/offer")
-async def offer(who: rights.Pilot, row: Current, outside: Outside, body: Offered) -> Json:
+async def offer(who: rights.Pilot, row: Current, outside: Outside, holding: Held, body: Offered) -> Json:
     """A job for what the pilot offers, or null after `wait` seconds. The same offer gets the same answer again."""
     node = msgspec.json.decode(row["node"] or "{}")
     # An id is its pilot's own: one that another pilot made up, or read in a history, is another offer.
@@ -167,7 +168,8 @@ async def offer(who: rights.Pilot, row: Current, outside: Outside, body: Offered
         id_, who.subject, who.vo, row["site"], row["ce"], node.get("platform", ""), body.processors, body.memory_mb,
         body.disk_mb, body.cpu_seconds, node.get("gpus", 0), body.tags,
     )  # fmt: skip
-    given = await outside.offer(offered, body.wait)
+    with holding.one(who, OFFERS):
+        given = await outside.offer(offered, body.wait)
     return {"match": await _match(outside, who, given, body.offer) if given.job else None}
 
 
