@@ -94,7 +94,7 @@ class Sealer:
     async def _round(self, connection: Connection) -> None:
         await self.seal(connection)
         now = asyncio.get_running_loop().time()
-        if now - self._signed_at > ANCHORED:
+        if self._unsigned and now - self._signed_at > ANCHORED:
             await self.sign(connection)
             self._signed_at = now
 

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from domain.errors import Code, Refused
 from domain.messages import Event, Origin, Recorded
+from infra.bulk import rows
 from infra.bus.messages import WireEvent
 from infra.codec import Codec
 
@@ -22,9 +23,6 @@ Connection: TypeAlias = Any  # of asyncpg, which has no types: a connection, or 
 COLUMNS = (
     "stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id, actor, vo, token, recorded_at"
 )
-APPEND = f"""insert into {{log}} ({COLUMNS})
-    select * from unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::text[], $6::uuid[], $7::uuid[],
-                         $8::uuid[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])"""
 SELECT = """select position, stream_id, version, topic, schema_version, data, event_id, cause_id, correlation_id, actor,
     vo, recorded_at from {log}"""
 
@@ -109,21 +107,23 @@ class Store:
         texts = [self.codec.encode(e.event) for e in events]
         self.codec.forget(fresh)  # until they are committed nobody else may seal with them
         try:
-            await connection.execute(
-                APPEND.format(log=table(log)),
-                [e.stream for e in events],
-                [e.version for e in events],
-                [e.event.TOPIC for e in events],
-                [e.event.SCHEMA for e in events],
-                texts,
-                [e.id for e in events],
-                [e.cause for e in events],
-                [e.correlation for e in events],
-                [e.actor for e in events],
-                [e.vo for e in events],
-                tokens or [None] * len(events),
-                [e.at for e in events],
+            source = rows(
+                [
+                    ("stream_id", "uuid", [e.stream for e in events]),
+                    ("version", "int", [e.version for e in events]),
+                    ("topic", "text", [e.event.TOPIC for e in events]),
+                    ("schema_version", "smallint", [e.event.SCHEMA for e in events]),
+                    ("data", "text", texts),
+                    ("event_id", "uuid", [e.id for e in events]),
+                    ("cause_id", "uuid", [e.cause for e in events]),
+                    ("correlation_id", "uuid", [e.correlation for e in events]),
+                    ("actor", "text", [e.actor for e in events]),
+                    ("vo", "text", [e.vo for e in events]),
+                    ("token", "text", list(tokens) or [None] * len(events)),
+                    ("recorded_at", "timestamptz", [e.at for e in events]),
+                ]
             )
+            await connection.execute(f"insert into {table(log)} ({COLUMNS}) {source.sql}", *source.parameters)
         except asyncpg.UniqueViolationError as fault:
             raise Conflict(fault.detail) from fault
 

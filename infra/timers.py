@@ -11,6 +11,7 @@ import structlog
 
 from domain.errors import Code, Refused
 from domain.messages import Event, Later, Recorded
+from infra.bulk import rows
 from infra.bus.interface import Bus
 from infra.bus.messages import Request
 from infra.leader import leading
@@ -22,9 +23,8 @@ BATCH = 500
 LOOK = 30.0  # seconds between looks when no timer is near and nobody wakes us
 REST = 0.05  # seconds after a wake-up: a burst of new timers is one look
 ANSWER = 30.0
-SET = """insert into timers (stream_id, name, due, topic, data, vo, cause_id, correlation_id, silence)
-    select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-                         $8::uuid[], $9::interval[])
+COLUMNS = "stream_id, name, due, topic, data, vo, cause_id, correlation_id, silence"
+SET = """insert into timers ({columns}) {source}
     on conflict (stream_id, name) do update set due = excluded.due, topic = excluded.topic, data = excluded.data,
         cause_id = excluded.cause_id, correlation_id = excluded.correlation_id, silence = excluded.silence"""
 DROP = """with gone as (delete from timers where (stream_id, name) in (select * from unnest($1::uuid[], $2::text[])))
@@ -52,18 +52,20 @@ async def set_timers(connection: Connection, laters: Iterable[tuple[Recorded[Eve
         await connection.execute(DROP, [d.stream for d in dropped], [d.name for d in dropped])
     if kept:
         commands = [later.command for _, later in kept if later.command is not None]
-        await connection.execute(
-            SET,
-            [later.stream for _, later in kept],
-            [later.name for _, later in kept],
-            [later.at for _, later in kept],
-            [command.TOPIC for command in commands],
-            [store.codec.encode(command) for command in commands],
-            [cause.vo for cause, _ in kept],
-            [cause.id for cause, _ in kept],
-            [cause.correlation or cause.id for cause, _ in kept],
-            [later.silence for _, later in kept],
+        source = rows(
+            [
+                ("stream_id", "uuid", [later.stream for _, later in kept]),
+                ("name", "text", [later.name for _, later in kept]),
+                ("due", "timestamptz", [later.at for _, later in kept]),
+                ("topic", "text", [command.TOPIC for command in commands]),
+                ("data", "text", [store.codec.encode(command) for command in commands]),
+                ("vo", "text", [cause.vo for cause, _ in kept]),
+                ("cause_id", "uuid", [cause.id for cause, _ in kept]),
+                ("correlation_id", "uuid", [cause.correlation or cause.id for cause, _ in kept]),
+                ("silence", "interval", [later.silence for _, later in kept]),
+            ]
         )
+        await connection.execute(SET.format(columns=COLUMNS, source=source.sql), *source.parameters)
 
 
 class Timers:

@@ -1,7 +1,7 @@
 """Folded changes of a view, written with one statement per kind of change; and the tables of the views."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -10,9 +10,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from domain.messages import Event, Recorded
+from infra.bulk import rows
 from infra.store import Connection
 from projections.projection import Add, Changes, Key, Projection, Values
 
+Alike = list[tuple[Key, Values]]
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -28,10 +30,10 @@ async def write(connection: Connection, view: Projection, changes: Changes, tabl
     if changes.dropped:
         keys = sorted(changes.dropped)
         await connection.execute(_drop(view, table), *zip(*keys, strict=True))
-    for names, rows in _alike(changes.created):
-        await connection.execute(_statement(view, table, names, True), *_columns(rows, names))
-    for names, rows in _alike(changes.updated):
-        await connection.execute(_statement(view, table, names, False), *_columns(rows, names))
+    for names, alike in _alike(changes.created):
+        await _put(connection, view, table, names, alike, True)
+    for names, alike in _alike(changes.updated):
+        await _put(connection, view, table, names, alike, False)
 
 
 def create_statements(view: Table, name: str | None = None) -> list[str]:
@@ -49,21 +51,27 @@ def definition(view: Table) -> str:
     return ";\n".join(create_statements(view))
 
 
-def _alike(rows: dict[Key, Values]) -> Iterable[tuple[tuple[str, ...], list[tuple[Key, Values]]]]:
+def _alike(changed: dict[Key, Values]) -> Iterable[tuple[tuple[str, ...], Alike]]:
     """Rows grouped by the columns they change; a column to add to is marked with a plus."""
-    groups: dict[tuple[str, ...], list[tuple[Key, Values]]] = defaultdict(list)
-    for key in sorted(rows):
-        values = rows[key]
+    groups: dict[tuple[str, ...], Alike] = defaultdict(list)
+    for key in sorted(changed):
+        values = changed[key]
         if values:
             groups[tuple(f"+{n}" if isinstance(v, Add) else n for n, v in values.items())].append((key, values))
     return groups.items()
 
 
-def _columns(rows: Sequence[tuple[Key, Values]], names: tuple[str, ...]) -> list[list[Any]]:
-    keys = [list(column) for column in zip(*(key for key, _ in rows), strict=True)]
-    plain = [name.lstrip("+") for name in names]
-    values = [[_number(row[name]) for _, row in rows] for name in plain]
-    return keys + values
+async def _put(
+    connection: Connection, view: Projection, table: str, names: tuple[str, ...], alike: Alike, create: bool
+) -> None:
+    keys = [column.name for column in view.table.primary_key]
+    of_keys = zip(keys, zip(*(key for key, _ in alike), strict=True), strict=True)
+    columns = [(name, _type(view, name), list(values)) for name, values in of_keys]
+    for name in (name.lstrip("+") for name in names):
+        columns.append((name, _type(view, name), [_number(row[name]) for _, row in alike]))
+    source = rows(columns)
+    before, after = _statement(view, table, names, create)
+    await connection.execute(before + source.sql + after, *source.parameters)
 
 
 def _number(value: Any) -> Any:
@@ -78,21 +86,18 @@ def _drop(view: Projection, table: str) -> str:
 
 
 @cache
-def _statement(view: Projection, table: str, names: tuple[str, ...], create: bool) -> str:
+def _statement(view: Projection, table: str, names: tuple[str, ...], create: bool) -> tuple[str, str]:
+    """What stands before and after the rows."""
     keys = [column.name for column in view.table.primary_key]
-    columns = keys + [name.lstrip("+") for name in names]
-    unnest = ", ".join(f"${n}::{_type(view, name)}[]" for n, name in enumerate(columns, 1))
-    source = f"select * from unnest({unnest})"
+    columns = ", ".join(keys + [name.lstrip("+") for name in names])
     sets = ", ".join(_assignment(name, "excluded" if create else "u") for name in names)
     newer = f"t.version < {'excluded' if create else 'u'}.version"
     guard = newer if view.guarded else "true"
     if create:
-        return (
-            f"insert into {table} as t ({', '.join(columns)}) {source} "
-            f"on conflict ({', '.join(keys)}) do update set {sets} where {guard}"
-        )
+        again = f" on conflict ({', '.join(keys)}) do update set {sets} where {guard}"
+        return f"insert into {table} as t ({columns}) ", again
     match = " and ".join(f"t.{key} = u.{key}" for key in keys)
-    return f"update {table} t set {sets} from ({source}) u ({', '.join(columns)}) where {match} and {guard}"
+    return f"update {table} t set {sets} from (", f") u ({columns}) where {match} and {guard}"
 
 
 def _assignment(name: str, source: str) -> str:
