@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -31,11 +32,13 @@ from projections.pilot_queue import queue as queue_of
 AT_ONCE = 200  # offers served by one transaction
 LONGEST = 55.0  # seconds an offer may wait
 BRIEFEST = 0.25  # seconds: one that does not want to wait is compared all the same with what waits for it
+ASIDE = 0.01  # seconds that others get for jobs they have locked
+# Everybody else locks a job's row first and then its place in the queue: whoever has one of the two is passed over.
 CLAIM = """select q.queue, p.job, p.attempt, j.version, j.vo
     from unnest($1::text[], $2::int[]) q (queue, wanted)
     cross join lateral (select job, attempt from pilot_queue where queue = q.queue
                         order by priority desc, job limit q.wanted for update skip locked) p
-    join jobs j on j.job = p.job"""
+    join jobs j on j.job = p.job for update of j skip locked"""
 # One probe of the index a queue, however many jobs wait in it.
 QUEUES = """with recursive best as (
         (select queue, priority from pilot_queue order by queue, priority desc limit 1)
@@ -134,8 +137,8 @@ class Matcher:
             match = parked.answer.result() if parked.answer.done() else Match(id_)
         finally:
             parked.asking -= 1
-        if not parked.asking and self.offers.get(id_) is parked:
-            del self.offers[id_]
+            if not parked.asking and self.offers.get(id_) is parked:
+                del self.offers[id_]
         return msgspec.json.encode(match)
 
     async def _heard(self, envelopes: Sequence[Envelope]) -> None:
@@ -173,7 +176,7 @@ class Matcher:
             async with connection.transaction():
                 served = await self._claim(connection, chosen)
                 await self._note(connection, noted)
-        except Conflict:
+        except (Conflict, asyncpg.TransactionRollbackError):
             self._changed |= chosen.keys()
             return True
         self.wakes.wake("jobs")
@@ -243,6 +246,8 @@ class Matcher:
                 parked.fresh = not parked.answer.done()
         self._changed |= alive
         self._work.set()
+        if alive:  # somebody else is at those jobs
+            await asyncio.sleep(ASIDE)
 
     async def _note(self, connection: Connection, parked: Sequence[Parked]) -> None:
         """Keep what each pilot offered last and what came of it: `why` answers from this."""
