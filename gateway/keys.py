@@ -6,7 +6,7 @@ from uuid import UUID, uuid4, uuid5
 from fastapi import Depends, Request
 
 from domain.values import NAMES
-from gateway.edge import ID, LONGEST_ID, as_id
+from gateway.edge import ID, as_id
 from gateway.ports import Principal
 
 HEADERS = ("idempotency-key", ID)
@@ -16,8 +16,7 @@ class Key:
     """What a request is repeated under; without a key of the client every request is a new one."""
 
     def __init__(self, request: Request) -> None:
-        given = next((text for name in HEADERS if (text := request.headers.get(name, "").strip())), "")
-        self.text = given[:LONGEST_ID]
+        self.text = next((text for name in HEADERS if (text := request.headers.get(name, "").strip())), "")
         self._once = uuid4()
 
     def id(self, who: Principal, *parts: object) -> UUID:

@@ -184,3 +184,11 @@ async def test_numbers_are_never_shared(site: Site) -> None:
     batches = await asyncio.gather(*(submitted(client, *[JOB] * 7) for client in (ann, bob) * 5))
     numbers = [number for batch in batches for number in batch]
     assert sorted(numbers) == list(range(1, 71))
+
+
+async def test_long_keys_that_begin_alike_are_two_keys(site: Site) -> None:
+    ann, begin = await site.user("ann"), "k" * 200
+    one, two, again = [
+        await ann.post("/api/v1/jobs", json={"jobs": [JOB]}, headers={"Idempotency-Key": begin + end}) for end in "121"
+    ]
+    assert one.json() == again.json() != two.json()
