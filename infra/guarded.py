@@ -7,7 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 PATIENCE = 30.0  # seconds in which a request must have said what it wants
 MOST = 64 * 1024  # bytes of an address and all headers; of whatever leads to nothing
-SPILLED = 16 * 1024 * 1024  # bytes of a body that come after its answer
+SPILLED = 128 * 1024 * 1024  # bytes of a body that come after its answer: who sends too much should still hear it
 
 
 class Guarded(HttpToolsProtocol):
