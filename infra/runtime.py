@@ -30,6 +30,7 @@ from infra.wake import Wakes
 # How rarely garbage is looked for: batches make many objects and no cycles. It was a third of the CPU that a job costs.
 RARELY = (50_000, 20, 100)
 PATIENCE = 30.0  # seconds that a broker may need to come up
+LONGEST = "25s"  # for one query of a view; less than a request waits
 SESSION = {"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"}
 
 
@@ -51,7 +52,7 @@ class Runtime:
 
     async def connect(self) -> Any:
         """A connection of its own, for the engine that reads views."""
-        return await asyncpg.connect(self.url, server_settings=SESSION)
+        return await asyncpg.connect(self.url, server_settings=SESSION | {"statement_timeout": LONGEST})
 
     def dispatcher(self) -> Dispatcher:
         """The command side of this process."""

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(SecretStr(""), description="signs tokens and URLs; empty: a file below `data`")
     vo: str = Field("demo", pattern=r"^[a-z][a-z0-9.-]{0,63}$", description="the VO of the laptop's own user")
     max_jobs: int = Field(10_000, ge=1, le=100_000, description="jobs accepted in one submission")
-    pool: int = Field(16, ge=4, le=200, description="database connections of one process")
+    pool: int = Field(16, ge=12, le=200, description="database connections of one process")
     log_level: str = Field("warning", description="debug, info, warning or error")
 
     @field_validator("database")

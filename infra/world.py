@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import InterfaceError as EngineAway
+from sqlalchemy.exc import TimeoutError as EngineBusy
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Code, Refused
@@ -26,17 +27,19 @@ from infra.runtime import Runtime
 from infra.store import AWAY, SELECT, table
 from infra.tokens import Tokens
 
-ANSWER = 30.0  # seconds a command may take
+ANSWER = 30.0  # seconds a command, or what is read of the database, may take
 CHUNK = 2000
 PAGE = 500  # events a listener gets at once
 LOOK = 5.0  # seconds between looks of a listener whom nobody wakes
 
 
-@contextmanager
-def _database() -> Any:
+@asynccontextmanager
+async def _database() -> AsyncIterator[None]:
+    """No request waits for ever: for a connection that others have, for a lock, for a server that hangs."""
     try:
-        yield
-    except (*AWAY, DBAPIError, EngineAway) as fault:
+        async with asyncio.timeout(ANSWER):
+            yield
+    except (*AWAY, DBAPIError, EngineAway, EngineBusy) as fault:
         raise Refused(Code.DATABASE_AWAY) from fault
 
 
@@ -79,18 +82,18 @@ class RuntimeWorld:
         return answers
 
     async def read(self, query: Select[Any]) -> list[Row]:
-        with _database():
+        async with _database():
             async with self._engine.connect() as connection:
                 return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     async def history(self, log: str, stream: UUID) -> list[Recorded[Event]]:
-        with _database():
+        async with _database():
             return await self._runtime.store.history(log, stream)
 
     async def recent(self, vo: str, after: int, limit: int) -> list[Recorded[Event]]:
         log = table("jobs")
         order = "position > $2 order by position" if after else "$2::bigint = 0 order by position desc"
-        with _database():
+        async with _database():
             rows = await self._runtime.pool.fetch(
                 f"{SELECT.format(log=log)} where vo = $1 and {order} limit $3", vo, after, limit
             )
@@ -115,19 +118,20 @@ class RuntimeWorld:
 
     async def _head(self) -> int:
         """How far the log of jobs is final."""
-        found = await self._runtime.pool.fetchval("select position from log_heads where log = $1", table("jobs"))
+        async with _database():
+            found = await self._runtime.pool.fetchval("select position from log_heads where log = $1", table("jobs"))
         return int(found)
 
     async def body(self, digest: str) -> bytes:
-        with _database():
+        async with _database():
             return (await self._runtime.store.body(digest)).encode()
 
     async def keep_bodies(self, bodies: Mapping[str, bytes]) -> None:
-        with _database():
+        async with _database():
             await intake.keep_bodies(self._runtime.store, bodies)
 
     async def reserve(self, submission: UUID, vo: str, digest: str, count: int) -> Reservation:
-        with _database():
+        async with _database():
             return await intake.reserve(self._runtime.store, submission, vo, digest, count)
 
     async def offer(self, offer: Offer, wait: float) -> Given:
@@ -140,7 +144,7 @@ class RuntimeWorld:
         return Given(match.job, match.attempt)
 
     async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:
-        with _database():
+        async with _database():
             rows = await self._runtime.pool.fetch(
                 "select o.offer, o.decision, o.at from offers o join pilots p on p.vo = o.vo and p.stamp = o.pilot "
                 "where o.vo = $1 and p.status = 'Running'",
@@ -153,7 +157,7 @@ class RuntimeWorld:
         self._runtime.liveness.heard(stream, report)
 
     async def last_heard(self, streams: Sequence[UUID]) -> dict[UUID, tuple[datetime, dict[str, Any]]]:
-        with _database():
+        async with _database():
             rows = await self._runtime.pool.fetch(
                 "select stream_id, seen, report from liveness where stream_id = any($1::uuid[])", list(streams)
             )
@@ -163,11 +167,11 @@ class RuntimeWorld:
         return await status.collect(self._runtime)
 
     async def dead_letters(self, limit: int = 100) -> list[Row]:
-        with _database():
+        async with _database():
             return await listed(self._runtime.pool, limit)  # type: ignore[return-value]
 
     async def send_again(self, letters: Sequence[UUID]) -> list[Answer]:
-        with _database():
+        async with _database():
             rows = await self._runtime.pool.fetch("select * from dead_letters where id = any($1::uuid[])", letters)
         found = {row["id"]: DeadLetter(**{name: row[name] for name in DeadLetter.__struct_fields__}) for row in rows}
         answers = []
@@ -183,7 +187,7 @@ class RuntimeWorld:
         return answers
 
     async def unknown(self, vo: str, pilot: str, attempts: Sequence[tuple[int, int]] = ()) -> None:
-        with _database():
+        async with _database():
             await epoch.unknown(self._runtime.pool, vo, pilot, attempts)
 
     def issue(self, who: Principal, seconds: int) -> str:
