@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.errors import Code, Refused
 from domain.messages import Command, Origin
@@ -64,20 +65,20 @@ class Dispatcher:
         times = self._times(requests)
         known = await self._recall(connection, times)
         answers: dict[UUID, Outcome] = dict(known)
-        asks: list[tuple[Request, Ask]] = []
+        asks: list[tuple[UUID, Ask]] = []
         for request in requests:
-            if request.id in answers:
+            if (name := known_as(request)) in answers:
                 continue
             try:
-                answers[request.id] = Outcome(request.id, True)  # its place, until it is decided below
-                asks.append((request, self._ask(request)))
+                answers[name] = Outcome(name, True)  # its place, until it is decided below
+                asks.append((name, self._ask(request)))
             except Refused as refusal:
-                answers[request.id] = _refused(request.id, refusal)
+                answers[name] = _refused(name, refusal)
         verdicts = await self.decider.decide(connection, [ask for _, ask in asks])
-        for (request, _), verdict in zip(asks, verdicts, strict=True):
-            answers[request.id] = _outcome(request.id, verdict)
-        await self._remember(connection, [answers[r.id] for r, ask in asks if ask.command.KEYED], times)
-        return [answers[request.id] for request in requests]
+        for (name, _), verdict in zip(asks, verdicts, strict=True):
+            answers[name] = _outcome(name, verdict)
+        await self._remember(connection, [answers[name] for name, ask in asks if ask.command.KEYED], times)
+        return [replace(answers[known_as(request)], id=request.id) for request in requests]
 
     def _ask(self, request: Request) -> Ask:
         if request.deadline and request.deadline < now():
@@ -98,7 +99,7 @@ class Dispatcher:
 
     def _times(self, requests: Sequence[Request]) -> Counter[UUID]:
         """How often each command that is remembered by its id is in this batch."""
-        kinds = ((request.id, self.codec.commands.get(request.topic)) for request in requests)
+        kinds = ((known_as(request), self.codec.commands.get(request.topic)) for request in requests)
         return Counter(id_ for id_, command in kinds if command is not None and command.KEYED)
 
     async def _recall(self, connection: Connection, times: Counter[UUID]) -> dict[UUID, Outcome]:
@@ -124,6 +125,13 @@ class Dispatcher:
         )
         if len(kept) < len(outcomes):
             raise Conflict("the same command is being decided elsewhere")
+
+
+def known_as(request: Request) -> UUID:
+    """The id under which a command is remembered. Programs choose theirs: they must not meet those of anybody else."""
+    if request.actor.startswith("program:"):
+        return uuid5(request.id, f"{request.vo}/{request.actor}")
+    return request.id
 
 
 def _outcome(id_: UUID, verdict: Verdict) -> Outcome:

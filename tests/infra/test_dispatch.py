@@ -234,3 +234,17 @@ async def again(dispatcher: Dispatcher, requests: list[Request]) -> list[bool]:
                 return [outcome.ok for outcome in await dispatcher(requests)]
             except Refused:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_program_that_takes_the_id_of_another_command_neither_learns_of_it_nor_stops_it(
+    core: Installation, dispatcher: Dispatcher
+) -> None:
+    await dispatcher([request(submit(1)), request(submit(2))])
+    mine = request(KillJob(1))
+    [before] = await dispatcher([request(KillJob(99), actor="program:evil", id_=mine.id)])
+    assert before.code == "job-unknown"
+    [kill, again] = await dispatcher([mine, request(KillJob(2), actor="program:evil", vo="other", id_=mine.id)])
+    assert (kill.ok, kill.version, kill.received) == (True, 2, 1)
+    assert (again.id, again.ok, again.code) == (mine.id, False, "job-unknown")
+    [third] = await dispatcher([request(KillJob(99), actor="program:evil", id_=mine.id)])
+    assert (third.id, third.received) == (mine.id, 2)
