@@ -20,6 +20,9 @@ SMALL = MIB
 ID = "x-ms-client-request-id"
 LONGEST_ID = 128
 PATIENCE, SLOWEST = 60.0, 10_000  # seconds for a body, and bytes a second that make it longer
+# Unless a route says otherwise: answers hold tokens and what belongs to one person, and no other site may show them.
+CAREFUL = ((b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"cache-control", b"no-store"),
+           (b"referrer-policy", b"no-referrer"))  # fmt: skip
 correlation: ContextVar[UUID | None] = ContextVar("correlation", default=None)  # of the request that is being answered
 log = structlog.get_logger("spinor.gateway")
 
@@ -105,7 +108,8 @@ class Passage:
             self._started = True
             headers = message.setdefault("headers", [])
             headers.append((ID.encode(), str(self._id).encode()))
-            headers.append((b"x-content-type-options", b"nosniff"))
+            there = {name.lower() for name, _ in headers}
+            headers += [(name, value) for name, value in CAREFUL if name not in there]
         await self._send(message)
 
     async def _broken(self, fault: Exception) -> None:

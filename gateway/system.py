@@ -14,7 +14,7 @@ from domain.requirements import Requirements
 from gateway.errors import explained
 from gateway.fields import Body, Page
 from gateway.ports import Outside, Row
-from gateway.rights import Operator, User, public
+from gateway.rights import Operator, User, only, public
 from projections import pilot_queue
 from projections.activity import since
 from projections.pilots import pilots
@@ -39,8 +39,11 @@ async def status(who: User, outside: Outside) -> Json:
 
 @router.get("/queues")
 async def queues(who: User, outside: Outside) -> Json:
-    """The task queues of the VO in which jobs wait: whose, asking for what, how many."""
-    rows = await outside.read(pilot_queue.of_vo(who.vo))
+    """The task queues in which jobs wait that the asker may see: whose, asking for what, how many."""
+    query = pilot_queue.of_vo(who.vo)
+    for column, value in only(who).items():
+        query = query.where(pilot_queue.task_queues.c[column] == value)
+    rows = await outside.read(query)
     return {"queues": [_queue(row) for row in rows]}
 
 

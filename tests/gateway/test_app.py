@@ -191,3 +191,13 @@ async def test_the_documents_need_nothing_from_elsewhere(client: httpx.AsyncClie
     assert "/api/v1/jobs/{job}/why" in page.text
     document = (await client.get("/api/openapi.json")).json()
     assert document["paths"]["/api/v1/pilot/offer"]["post"]["x-access"] == "pilot"
+
+
+@pytest.mark.parametrize("path", ["/broken/fault", "/api/openapi.json", "/nowhere", "/broken/refused/JOB_UNKNOWN"])
+async def test_no_answer_is_kept_shown_in_a_frame_or_taken_for_something_else(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    headers = (await client.get(path)).headers
+    assert headers.get_list("cache-control") == ["no-store"]
+    assert headers.get_list("x-frame-options") == ["DENY"]
+    assert headers.get_list("x-content-type-options") == ["nosniff"]

@@ -30,6 +30,9 @@ async def test_status_queues_and_activity_answer(site: Site) -> None:
     assert "job.submitted" in {each["topic"] for each in activity}
     foreign = await site.user("ann", vo="belle")
     assert (await foreign.get("/api/v1/queues")).json() == {"queues": []}
+    neighbour, boss = await site.user("bob"), await site.user("boss", *ALL)
+    assert (await neighbour.get("/api/v1/queues")).json() == {"queues": []}  # what others ask for is theirs
+    assert len((await boss.get("/api/v1/queues")).json()["queues"]) == 2
 
 
 async def test_health_needs_no_token(site: Site) -> None:
