@@ -291,13 +291,16 @@ async def test_a_program_that_knows_nothing_of_us_publishes_a_command_and_hears_
 
     async def handle(requests: list[Request]) -> list[Outcome]:
         killed.extend(json.loads(bytes(one.data))["job"] for one in requests)
-        await member.announce([replace(event(1, topic="job.killed"), data=Raw(b'{"by": "robot"}'))])
+        because = requests[0].id
+        await member.announce(
+            [replace(event(1, topic="job.killed"), data=Raw(b'{"by": "robot"}'), correlation=because)]
+        )
         return [Outcome(one.id, True) for one in requests]
 
     await member.serve(handle)  # type: ignore[arg-type]
     url = program(rabbitmq_server, rabbitmq, "robot")
-    process = await asyncio.create_subprocess_exec(sys.executable, str(PROGRAM), url, "lhcb", "123",
-                                                   stdout=asyncio.subprocess.PIPE)  # fmt: skip
+    words = (str(PROGRAM), url, "lhcb", "job.kill", '{"job": 123}')
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, killed) == (0, [123])
     assert b"job.killed" in output and b"'by': 'robot'" in output
@@ -323,7 +326,7 @@ async def test_events_are_announced_by_vo_and_topic_in_the_order_of_each_stream(
                 message = await queue.get(fail=False)
                 heard += json.loads(message.body) if message else []
     assert [one["topic"] for one in heard] == topics
-    assert set(heard[0]) == {"id", "topic", "vo", "stream", "version", "schema", "at", "actor", "data"}
+    assert set(heard[0]) == {"id", "topic", "vo", "stream", "version", "schema", "at", "actor", "correlation", "data"}
 
 
 async def test_the_broker_keeps_the_newest_envelopes_when_nobody_takes_them(
