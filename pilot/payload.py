@@ -8,6 +8,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from pilot import launch, sandbox, transfer
+from pilot.archive import TooLarge, Unreadable
 from pilot.calls import Away, Gateway, Refused
 from pilot.log import say
 from pilot.node import MIB, free_disk
@@ -113,9 +114,9 @@ class Payload:
         try:
             transfer.download(self._place.gateway, entry["url"], archive, entry["sha256"], size, patience)
             sandbox.unpack(archive, self._work, (free_disk(self._root) - RESERVE_MB) * MIB)
-        except sandbox.TooLarge as error:
+        except TooLarge as error:
             raise Failed("disk-full", detail=str(error))
-        except (transfer.Wrong, Away, Refused, sandbox.Unsafe, sandbox.Unreadable) as error:
+        except (transfer.Wrong, Away, Refused, sandbox.Unsafe, Unreadable) as error:
             reason = type(error).__name__.lower()
             raise Failed("sandbox-download", reason=reason, detail=str(error), pfn=entry.get("pfn"))
         finally:

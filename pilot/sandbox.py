@@ -4,28 +4,18 @@ import bz2
 import glob
 import lzma
 import os
-import shutil
 import stat
-import subprocess
 import tarfile
 import zlib
 from typing import Any, Iterable, List, Optional, Tuple
 
-ZSTD = b"\x28\xb5\x2f\xfd"
-COPY = 1024 * 1024
+from pilot.archive import Room, TooLarge, Unreadable, opened, plain
+
 COLLISIONS = (FileExistsError, NotADirectoryError, IsADirectoryError)  # a file where another member has a directory
 
 
 class Unsafe(Exception):
     """The archive wants to write outside its directory, or holds what no sandbox needs; nothing more is unpacked."""
-
-
-class Unreadable(Exception):
-    """The archive is damaged, or in a format that is not known here."""
-
-
-class TooLarge(Exception):
-    """The content does not fit into the space that is left."""
 
 
 def unpack(archive: str, root: str, limit: int) -> int:
@@ -35,17 +25,14 @@ def unpack(archive: str, root: str, limit: int) -> int:
     limit: bytes. Raises Unsafe, Unreadable, TooLarge, OSError.
     """
     try:
-        with tarfile.open(_plain(archive)) as tar:
-            members = tar.getmembers()
-            for member in members:
-                _check(member)
-            size = sum(member.size for member in members if member.isreg())
-            if size > limit:
-                raise TooLarge("{} bytes, {} are left".format(size, limit))
+        room = Room(limit)
+        with opened(plain(archive, room)) as whole:
+            members = whole.members(_check, limit - room.used)
+            before = room.used
             for member in sorted(members, key=lambda member: member.issym()):
-                _extract(tar, member, os.path.realpath(root))
+                _extract(whole.tar, member, os.path.realpath(root), room)
             _check_links(members, root)
-            return size
+            return room.used - before
     except (tarfile.TarError, EOFError, ValueError, KeyError, lzma.LZMAError, zlib.error, *COLLISIONS) as error:
         raise Unreadable("{}: {}".format(type(error).__name__, error))
 
@@ -79,6 +66,8 @@ def inside(root: str, name: str) -> Optional[str]:
 
 def _check(member: tarfile.TarInfo) -> None:
     parts = member.name.split("/")
+    if member.size < 0:
+        raise Unsafe("size {} of {!r}".format(member.size, member.name))
     if member.name.startswith("/") or ".." in parts or "\0" in member.name:
         raise Unsafe("path {!r}".format(member.name))
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
@@ -99,7 +88,7 @@ def _check_links(members: Iterable[tarfile.TarInfo], root: str) -> None:
             raise Unsafe("link {!r} to {!r}".format(member.name, member.linkname))
 
 
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str, room: Room) -> None:
     path = os.path.join(root, os.path.normpath(member.name))
     parent = path if member.isdir() else os.path.dirname(path)
     if not (os.path.realpath(parent) + "/").startswith(root + "/"):
@@ -116,24 +105,8 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
     if source is None:
         raise Unsafe("link {!r} to {!r}".format(member.name, member.linkname))
     with source, open(path, "wb") as file:
-        shutil.copyfileobj(source, file, COPY)
+        room.copy(source, file)
     os.chmod(path, stat.S_IMODE(member.mode) & 0o755 | 0o600)
-
-
-def _plain(archive: str) -> str:
-    """The archive, or what a zstd program makes of it: the standard library learned that format only lately."""
-    with open(archive, "rb") as file:
-        if file.read(4) != ZSTD:
-            return archive
-    program = shutil.which("zstd") or shutil.which("unzstd")
-    if not program:
-        raise Unreadable("zstd: there is no zstd program here")
-    plain = archive + ".plain"
-    with open(plain, "wb") as file:
-        ended = subprocess.call([program, "-dc", archive], stdout=file, stdin=subprocess.DEVNULL)
-    if ended:
-        raise Unreadable("zstd: ended with {}".format(ended))
-    return plain
 
 
 def _matches(root: str, pattern: str) -> List[str]:
