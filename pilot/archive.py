@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tarfile
 from contextlib import contextmanager
-from typing import IO, Any, Callable, Iterator, List, Optional
+from typing import IO, Any, Callable, Iterator, List, Optional, Tuple
 
 MIB = 1024 * 1024
 MEMBERS = 50000  # of one archive
@@ -15,7 +15,11 @@ HEADERS = 64 * MIB  # bytes of everything in it that is no content
 PIECE = 4 * MIB  # bytes read at once: a header that announces more is an attack on our memory
 COPY = MIB
 ZSTD = b"\x28\xb5\x2f\xfd"
-MAGIC = ((b"BZh", bz2.BZ2File), (b"\x1f\x8b", gzip.GzipFile), (b"\xfd7zXZ\x00", lzma.LZMAFile))
+MAGIC: Tuple[Tuple[bytes, Callable[[Any], Any]], ...] = (
+    (b"BZh", bz2.BZ2File),
+    (b"\x1f\x8b", lambda raw: gzip.GzipFile(fileobj=raw)),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+)
 
 
 class Unreadable(Exception):
@@ -57,13 +61,13 @@ class Frugal:
         self.tell, self.close = file.tell, file.close
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes. Raises Unreadable, TooLarge."""
+        """So many bytes. Raises Unreadable."""
         if not 0 <= size <= PIECE:
             raise Unreadable("a header of {} bytes".format(size))
         if self.headers is not None:
             self.headers -= size
             if self.headers < 0:
-                raise TooLarge("more than {} bytes of headers".format(HEADERS))
+                raise Unreadable("more than {} bytes of headers".format(HEADERS))
         return bytes(_told(lambda: self._file.read(size)))
 
     def seek(self, position: int, whence: int = 0) -> int:
@@ -87,20 +91,22 @@ class Archive:
             room.take(member.size if member.isreg() else 0)
             found.append(member)
             if len(found) > MEMBERS:
-                raise TooLarge("more than {} files".format(MEMBERS))
+                raise Unreadable("more than {} files".format(MEMBERS))
         self._file.headers = None
         return found
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Archive]:
-    """The archive, in whichever compression but zstd. Raises Unreadable, OSError, and what tarfile raises."""
-    with open(path, "rb") as raw:
-        begin = raw.read(6)
+def opened(raw: "IO[bytes]") -> Iterator[Archive]:
+    """The archive in a file, in whichever compression but zstd. Raises Unreadable, OSError, and what tarfile raises."""
+    begin = raw.read(6)
+    raw.seek(0)
     kind = next((kind for magic, kind in MAGIC if begin.startswith(magic)), None)
-    file: Any = kind(path) if kind else open(path, "rb")
-    with file:
-        yield Archive(file)
+    if kind is None:
+        yield Archive(raw)
+    else:
+        with kind(raw) as file:
+            yield Archive(file)
 
 
 def plain(archive: str, room: Room) -> str:

@@ -26,7 +26,7 @@ def unpack(archive: str, root: str, limit: int) -> int:
     """
     try:
         room = Room(limit)
-        with opened(plain(archive, room)) as whole:
+        with open(plain(archive, room), "rb") as file, opened(file) as whole:
             members = whole.members(_check, limit - room.used)
             before = room.used
             for member in sorted(members, key=lambda member: member.issym()):

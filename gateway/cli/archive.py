@@ -2,15 +2,17 @@
 
 import hashlib
 import os
-import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from domain.errors import Code, Refused
 from domain.sandbox import LIMIT
+from pilot.archive import Room, TooLarge, Unreadable, opened
 
 MOST_UNPACKED = 10 * 1024**3  # bytes: a small archive must not fill the disk
 
@@ -53,15 +55,14 @@ def unpack(file: IO[bytes], to: Path) -> Unpacked:
     Raises Refused(MALFORMED) for an archive that cannot be read or reaches outside, Refused(TOO_LARGE).
     """
     to.mkdir(parents=True, exist_ok=True)
-    unpacked, total = Unpacked([], []), 0
+    unpacked, room = Unpacked([], []), Room(MOST_UNPACKED)
     try:
-        with tarfile.open(fileobj=file, mode="r:*") as archive:
-            for member in archive:
-                total += member.size
-                if total > MOST_UNPACKED:
-                    raise Refused(Code.TOO_LARGE, size=total, limit=MOST_UNPACKED)
-                _extract(archive, member, to.resolve(), unpacked)
-    except (tarfile.TarError, EOFError, ValueError, OSError) as error:
+        with opened(file) as archive:
+            for member in archive.members(_sound, MOST_UNPACKED):
+                _extract(archive.tar, member, to.resolve(), unpacked, room)
+    except TooLarge as error:
+        raise Refused(Code.TOO_LARGE, size=MOST_UNPACKED + 1, limit=MOST_UNPACKED) from error
+    except (tarfile.TarError, EOFError, ValueError, OSError, LZMAError, zlib.error, Unreadable) as error:
         if isinstance(error, OSError) and error.errno:  # the disk's fault, not the archive's
             raise
         raise Refused(Code.MALFORMED, problem=f"the sandbox cannot be unpacked ({error})") from error
@@ -115,7 +116,12 @@ def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:
         raise Refused(Code.DESCRIPTION, field=str(path), problem=problem)
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, to: Path, unpacked: Unpacked) -> None:
+def _sound(member: tarfile.TarInfo) -> None:
+    if member.size < 0:
+        raise Unreadable(f"a size of {member.size} bytes")
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, to: Path, unpacked: Unpacked, room: Room) -> None:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts or not (to / name).resolve().is_relative_to(to):
         raise Refused(Code.MALFORMED, problem=f"the sandbox reaches outside its directory with {member.name}")
@@ -125,7 +131,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, to: Path, unpack
     elif content := archive.extractfile(member) if member.isreg() else None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with content, target.open("wb") as file:
-            shutil.copyfileobj(content, file)
+            room.copy(content, file)
         target.chmod(0o755 if member.mode & 0o100 else 0o644)
         unpacked.files.append(target)
     else:

@@ -78,7 +78,7 @@ def test_hard_links_through_a_link_that_leads_to_one_large_file(tmp_path: Path, 
 def test_very_many_empty_files(tmp_path: Path, root: Path) -> None:
     one = header("x")
     path = bomb(tmp_path / "a", *(one * 1000 for _ in range(2 * MEMBERS // 1000)), bytes(2 * BLOCK))
-    with pytest.raises(TooLarge):
+    with pytest.raises(Unreadable):
         frugally(path, root)
     assert not list(root.iterdir())
 
@@ -95,7 +95,7 @@ def test_headers_without_end(tmp_path: Path, root: Path) -> None:
     size = 2 * MIB
     part = header("x", size, tarfile.GNUTYPE_LONGNAME) + b"a" * (size - 1) + b"\0" + header("y")
     path = bomb(tmp_path / "a", *(part for _ in range(HEADERS // size + 1)), bytes(2 * BLOCK))
-    with pytest.raises((TooLarge, Unreadable)):
+    with pytest.raises(Unreadable):
         frugally(path, root)
 
 

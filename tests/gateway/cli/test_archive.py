@@ -179,3 +179,21 @@ def test_a_name_with_a_zero_byte_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refused:
         unpack(tar_of((member, b"x")), tmp_path / "out")
     assert refused.value.code is Code.MALFORMED
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_announces_a_gigabyte_is_not_read(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("x")
+    member.size, member.type = 1 << 30, kind
+    with pytest.raises(Refused) as refused:
+        unpack(io.BytesIO(member.tobuf(tarfile.GNU_FORMAT) + bytes(5 << 20)), tmp_path / "out")
+    assert refused.value.code is Code.MALFORMED
+    assert "header of 1073741824 bytes" in str(refused.value)
+
+
+def test_very_many_files_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pilot.archive.MEMBERS", 10)
+    with pytest.raises(Refused) as refused:
+        unpack(tar_of(*((tarfile.TarInfo(f"f{number}"), b"") for number in range(11))), tmp_path / "out")
+    assert refused.value.code is Code.MALFORMED
+    assert not list((tmp_path / "out").iterdir())
