@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from infra.seal import public, signing_key
 from infra.settings import Settings
 from infra.system import System
 from infra.verify import verify
+
+PASSWORD = re.compile(r"(://[^:/@]*:).*@")  # in a URL
 
 
 async def migrated(system: System, settings: Settings) -> list[str]:
@@ -166,7 +169,7 @@ def show(settings: Settings, as_json: bool) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "(set)" if value.get_secret_value() else "(not set)"
-    return str(value)
+    return PASSWORD.sub(r"\1…@", str(value))
 
 
 def load(name: str) -> System:

@@ -81,3 +81,13 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         (tmp_path / "file" / "below").mkdir()
     refusal = unexpected(fault.value)
     assert (refusal.code, refusal.what) == (Code.FILE, f"{tmp_path}/file/below: Not a directory")
+
+
+@pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"]])
+def test_the_settings_show_no_password(arguments: list[str]) -> None:
+    given = {"SPINOR_DATABASE": "postgresql://me:geheim:1@x@db.example.org/spinor", "SPINOR_BUS": "amqp://u:geheim@mq/",
+             "SPINOR_OBJECTS_SECRET": "geheim", "SPINOR_SECRET": "geheim" * 9}  # fmt: skip
+    done = spinor(*arguments, **given)
+    assert done.returncode == 0
+    assert b"geheim" not in done.stdout + done.stderr
+    assert b"me:" in done.stdout
