@@ -11,10 +11,12 @@ from typing import Any
 import structlog
 import typer
 
+from domain.errors import Code, Refused
 from infra import app
 from infra.renew import renew
 from infra.runtime import Runtime, opened
 from infra.settings import Settings
+from infra.store import TROUBLE
 from infra.system import System
 from infra.web import gateway, listen
 from infra.world import RuntimeWorld
@@ -51,7 +53,7 @@ async def running(
         if listener:
             stack.callback(listener[0].close)
         runtime = await stack.enter_async_context(opened(system, settings))
-        await renew(runtime)
+        await _renewed(runtime)
         work = Running(runtime, listener[1] if listener else "")
         stack.push_async_callback(_cancel, work.tasks)
         await _start(work, parts, names)
@@ -59,6 +61,13 @@ async def running(
             work.world = await stack.enter_async_context(gateway(runtime, *listener))
             stack.push_async_callback(runtime.liveness.flush)
         yield work
+
+
+async def _renewed(runtime: Runtime) -> None:
+    try:
+        await renew(runtime)
+    except TROUBLE as fault:
+        raise Refused(Code.DATABASE_CONNECT, problem=str(fault) or repr(fault)) from fault
 
 
 async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> None:

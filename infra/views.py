@@ -39,7 +39,8 @@ async def write(connection: Connection, view: Projection, changes: Changes, tabl
 def create_statements(view: Table, name: str | None = None) -> list[str]:
     """The DDL of a view's table, or of its twin `name` that a rebuild fills beside it."""
     text = [str(CreateTable(view).compile(dialect=DIALECT))]
-    text += [str(CreateIndex(index).compile(dialect=DIALECT)) for index in view.indexes]
+    indexes = sorted(view.indexes, key=lambda index: str(index.name))  # a set: the same in every process
+    text += [str(CreateIndex(index).compile(dialect=DIALECT)) for index in indexes]
     if name:
         text = [part.replace(f"TABLE {view.name}", f"TABLE {name}").replace(f"ON {view.name} ", f"ON {name} ")
                 .replace("INDEX ", f"INDEX {name}_") for part in text]  # fmt: skip

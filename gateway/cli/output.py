@@ -63,7 +63,9 @@ def note(*parts: str, style: str = "") -> None:
 def called(text: str) -> str:
     """Advice with our commands as this user can type them: by the path we were called by, if the shell has no other."""
     program, found = sys.argv[0], shutil.which("spinor")
-    if os.path.basename(program) != "spinor" or (found and os.path.samefile(found, program)):
+    if os.path.basename(program) != "spinor" or not os.path.exists(program):
+        return text
+    if found and os.path.samefile(found, program):
         return text
     shortest = min(program, os.path.relpath(program), key=len)
     return re.sub(r"(?<![\w./-])spinor (?=[a-z])", lambda _: f"{shortest} ", text)

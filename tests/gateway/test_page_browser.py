@@ -275,5 +275,5 @@ async def test_every_control_has_a_name_and_every_region_a_role(desk: Desk) -> N
     roles = {node["role"]["value"] for node in shown}
     assert {"banner", "main", "navigation", "complementary", "search", "list", "status"} <= roles
     controls = [node for node in shown if node["role"]["value"] in ("button", "link", "searchbox", "combobox", "img")]
-    assert len(controls) > 10
+    assert len(controls) > 5  # a waiting job has fewer than one that has ended
     assert [node for node in controls if not node["name"]["value"]] == []

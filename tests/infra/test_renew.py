@@ -14,6 +14,7 @@ from infra.runtime import opened
 from infra.serve import running
 from infra.settings import Settings, settings
 from infra.system import System
+from infra.views import definition
 from projections.jobs import of_stream
 from projections.projection import Projection, Values
 
@@ -67,3 +68,13 @@ async def test_a_database_of_the_same_release_is_left_alone(database: str, tmp_p
     await some_jobs(chosen)
     async with opened(CORE, chosen) as runtime:
         assert await renew(runtime) == []
+
+
+def test_every_process_defines_a_view_in_the_same_words() -> None:
+    table = Table(
+        "t", MetaData(), Column("a", Integer, primary_key=True), *(Column(f"c{n}", Integer) for n in range(9))
+    )
+    for n in range(9):
+        Index(f"by_c{n}", table.c[f"c{n}"])
+    words = [line.split()[2] for line in definition(table).split(";\n")[1:]]
+    assert words == [f"by_c{n}" for n in range(9)]
