@@ -119,7 +119,7 @@ async def _launch(work: Running, settings: Settings, program: Path) -> asyncio.s
         raise answer.refusal
     logs, jobs = settings.data / "logs", settings.data / "work"
     for folder in (logs, jobs):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SPINOR_")}
     with (logs / f"pilot-{stamp}.log").open("ab") as output:
         return await asyncio.create_subprocess_exec(
