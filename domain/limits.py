@@ -12,6 +12,7 @@ from domain.errors import Code, Refused
 from domain.jdl import NAMES, PARAMETRIC
 
 MOST_PROBLEMS = 50  # of one description; nobody reads more
+MOST_SUGGESTIONS = 3  # of them; each costs as much as reading a whole description
 
 FLAGS = frozenset(name for name, default in DEFAULTS.items() if isinstance(default, bool))
 # prepared JDL says these too; parameters are read elsewhere
@@ -113,12 +114,15 @@ def checked(fields: dict[str, Any], limits: Limits, written: Mapping[str, str]) 
 
 
 def _refusals(error: ValidationError, written: Mapping[str, str]) -> Iterator[Refused]:
+    strangers = 0
     for found in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_PROBLEMS]:
         first, *rest = found["loc"] or ("description",)
         field = ".".join(map(str, [written.get(str(first), first), *rest]))
         problem = found["msg"].removeprefix("Value error, ")[:300]
         if found["type"] == "extra_forbidden":
-            problem = f"there is no such attribute{_suggestion(str(first))}"
+            strangers += 1
+            meant = _suggestion(str(first)) if strangers <= MOST_SUGGESTIONS else ""
+            problem = f"there is no such attribute{meant}"
         yield wrong(field, problem[0].lower() + problem[1:])
 
 

@@ -70,3 +70,9 @@ def test_what_honest_users_ask_for_is_accepted() -> None:
     found = read([jobs])
     assert len(found.jobs) == 1000
     assert not found.rejected
+
+
+def test_not_every_one_of_many_misspelled_names_is_compared_with_all_that_exist() -> None:
+    problems = read([{f"Executabl{number}": 1 for number in range(100)}]).rejected[0].refusals
+    assert len(problems) == 50
+    assert sum("did you mean Executable?" in each.what for each in problems) == 3
