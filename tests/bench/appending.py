@@ -14,7 +14,12 @@ from stage import Stage, bench
 from domain.messages import Command, Event, Recorded
 from infra.app import CORE
 from infra.codec import Codec
-from infra.store import APPEND, Store, table
+from infra.store import COLUMNS, Store, table
+
+# The peer: a bare statement with an array for every column.
+APPEND = f"""insert into {{log}} ({COLUMNS})
+    select * from unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::text[], $6::uuid[], $7::uuid[],
+                         $8::uuid[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])"""
 
 JOBS = 125  # of one append: 1 000 events
 TURNS = 24  # appends of each kind in one repetition
