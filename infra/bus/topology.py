@@ -12,7 +12,8 @@ Queues of envelopes may be deleted at any time (the log has all), so they are of
 
 Other programs get bus users of their own, whose permissions keep them out of everything else:
 configure `^(amq\\.gen.*|<user>\\..*)$`, write `^(spinor\\.inbox|amq\\.gen.*|<user>\\..*)$`,
-read `^(spinor\\.events|amq\\.gen.*|<user>\\..*)$`, and topic permissions for the VOs they may see.
+read `^(spinor\\.events|amq\\.gen.*|<user>\\..*)$`, and topic permissions, write on spinor.inbox and read on
+spinor.events, for their VOs: `^lhcb\\.`. Without these the broker lets them speak for, and hear of, every VO.
 """
 
 from collections.abc import Sequence
