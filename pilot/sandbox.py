@@ -9,7 +9,7 @@ import tarfile
 import zlib
 from typing import Any, Iterable, List, Optional, Tuple
 
-from pilot.archive import Room, TooLarge, Unreadable, opened, plain
+from pilot.archive import Room, Unreadable, opened, plain
 
 COLLISIONS = (FileExistsError, NotADirectoryError, IsADirectoryError)  # a file where another member has a directory
 

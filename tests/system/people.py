@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +49,16 @@ async def insist(client: httpx.AsyncClient, path: str, body: Any, sent: Counter[
         if answer.is_error:
             raise Told(answer.status_code, found["code"])
         return found
+
+
+async def fetched(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    """Get until there is an answer that says more than "later"."""
+    while True:
+        with suppress(httpx.HTTPError):
+            answer = await client.get(path, follow_redirects=True)
+            if answer.status_code not in LATER:
+                return answer
+        await asyncio.sleep(PAUSE)
 
 
 def person(tokens: Tokens, name: str = "ann", rights: frozenset[str] = ALL) -> str:

@@ -16,7 +16,7 @@ import pytest
 from servers import PostgreSQL
 from system.fleet import Fleet, connected
 from system.inquest import everything_is_right
-from system.people import SITE, VO, Json, User, insist
+from system.people import SITE, VO, Json, User, fetched, insist
 from system.storms import quiet, settled, somebody
 
 from pilot.build import build
@@ -66,7 +66,7 @@ async def ends(pool_url: str) -> Counter[tuple[int, int]]:
 
 async def result(user: User, job: int) -> str:
     """What the job wrote, from its output sandbox."""
-    answer = await user.client.get(f"/api/v1/jobs/{job}/output", follow_redirects=True)
+    answer = await fetched(user.client, f"/api/v1/jobs/{job}/output")
     assert answer.status_code == 200, answer.text
     with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:*") as archive:
         file = archive.extractfile("result.txt")
