@@ -72,7 +72,7 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         url = settings.database or await _embedded(stack, settings.data, beside)
         place = Place()
         pool = await _pool(url, settings, place)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(_closed, pool)
         migrated = await migrate(pool, system)
         store = Store(pool, system.codec())
         place.renew = store.renew
@@ -109,6 +109,15 @@ async def _pool(url: str, settings: Settings, place: Place) -> asyncpg.Pool:
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as fault:
         raise Refused(Code.DATABASE_CONNECT, problem=reason(fault)) from fault
+
+
+async def _closed(pool: asyncpg.Pool) -> None:
+    """Close the pool; whoever still holds a connection after a while loses it, for an end must come."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
 
 
 async def _reached(bus: Bus) -> None:
