@@ -1,5 +1,6 @@
 """A job, from submission to its final state: its commands, its events, its rules, and what the events mean."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
@@ -9,12 +10,75 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.errors import Code, Refused
+from domain.job_commands import (
+    AttemptCommand,
+    CheckJob,
+    CompletePayload,
+    DeleteJob,
+    DescribeJob,
+    ExpireJob,
+    FailJob,
+    FinishJob,
+    FreeJob,
+    HoldJob,
+    JobCommand,
+    KillJob,
+    LoseJob,
+    ProgressJob,
+    QueueJob,
+    ReleaseMatch,
+    Report,
+    RescheduleJob,
+    ResumeJob,
+    StallJob,
+    StartJob,
+    SubmitJob,
+)
 from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorded
 from domain.requirements import Requirements
-from domain.values import job_stream
+
+__all__ = [
+    "BY_OWNER",
+    "FINAL",
+    "HELD_BY_PILOT",
+    "HOLDABLE",
+    "MAX_RESCHEDULES",
+    "MOST_NOTES",
+    "STARTABLE",
+    "STARTED",
+    "TRANSITIONS",
+    "AttemptCommand",
+    "CheckJob",
+    "CompletePayload",
+    "DeleteJob",
+    "DescribeJob",
+    "ExpireJob",
+    "FailJob",
+    "FinishJob",
+    "FreeJob",
+    "HoldJob",
+    "Job",
+    "JobCommand",
+    "KillJob",
+    "LoseJob",
+    "ProgressJob",
+    "QueueJob",
+    "ReleaseMatch",
+    "Report",
+    "RescheduleJob",
+    "ResumeJob",
+    "StallJob",
+    "StartJob",
+    "Status",
+    "SubmitJob",
+]
 
 MAX_RESCHEDULES = 3  # DIRAC 9.1: Operations option MaxRescheduling
 MOST_NOTES = 1000  # reports of one attempt that only tell: whoever loads a job reads all of it
+MOST_HOLDS = 16  # codes that hold one job at once
+HOLD_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
+ADMINISTRATORS = frozenset({"JobAdministrator", "Operator"})
+BY_OWNER = "user"  # the only code that an owner may give and take away
 
 
 class Status(StrEnum):
@@ -40,6 +104,7 @@ class Status(StrEnum):
 S = Status
 FINAL = frozenset({S.DONE, S.FAILED, S.KILLED, S.DELETED})
 HELD_BY_PILOT = frozenset({S.MATCHED, S.RUNNING, S.STALLED, S.COMPLETING})
+HOLDABLE = frozenset({S.SUBMITTING, S.RECEIVED, S.CHECKING, S.STAGING, S.WAITING})
 STARTABLE = frozenset({S.MATCHED, S.RUNNING, S.STALLED})
 STARTED = frozenset({S.RUNNING, S.STALLED, S.COMPLETING})
 TRANSITIONS: dict[Status, frozenset[Status]] = {
@@ -61,176 +126,6 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 
 
-class JobCommand(Command, frozen=True):
-    """A command to one job, by its public number."""
-
-    job: int
-
-    @property
-    def stream(self) -> UUID:
-        return job_stream(self.job)
-
-
-class SubmitJob(JobCommand, frozen=True):
-    """Accept a job. `description` is the digest of its interned body; `parameters` fill the body's placeholders."""
-
-    TOPIC = "job.submit"
-    KEYED = False
-    owner: str
-    owner_name: str
-    group: str
-    description: str
-    requirements: Requirements
-    name: str = "Unknown"
-    job_type: str = "User"
-    job_group: str = "00000000"
-    priority: int = 1
-    parameters: dict[str, Any] = {}
-    number: str = ""
-    sandboxes: tuple[str, ...] = ()
-
-
-class CheckJob(JobCommand, frozen=True):
-    """Record that nothing speaks against running the job."""
-
-    TOPIC = "job.check"
-
-
-class QueueJob(JobCommand, frozen=True):
-    """Put a checked job where pilots find it."""
-
-    TOPIC = "job.queue"
-
-
-class KillJob(JobCommand, frozen=True):
-    """End a job that has not ended. `attempt` 0 means whichever is current; a stale number never hits a later one."""
-
-    TOPIC = "job.kill"
-    OUTSIDE = True
-    reason: str = ""
-    attempt: int = 0
-
-
-class RescheduleJob(JobCommand, frozen=True):
-    """Run a failed or killed job again as a new attempt. `attempt` 0 means after whichever is current."""
-
-    TOPIC = "job.reschedule"
-    OUTSIDE = True
-    reason: str = ""
-    attempt: int = 0
-
-
-class DeleteJob(JobCommand, frozen=True):
-    """Remove a job from the lists; one that still lives is killed first."""
-
-    TOPIC = "job.delete"
-    OUTSIDE = True
-
-
-class AttemptCommand(JobCommand, frozen=True):
-    """A command that concerns one attempt; it is refused when that attempt is over."""
-
-    attempt: int
-
-
-class ReleaseMatch(AttemptCommand, frozen=True):
-    """Give a matched job back: its pilot never confirmed that it has it."""
-
-    TOPIC = "job.release"
-
-
-class StallJob(AttemptCommand, frozen=True):
-    """Note that nothing was heard of a running job for too long."""
-
-    TOPIC = "job.stall"
-
-
-class LoseJob(AttemptCommand, frozen=True):
-    """Fail an attempt whose pilot or payload is gone for good."""
-
-    TOPIC = "job.lose"
-    code: str = "payload-lost"
-    detail: str = ""
-
-
-class ResumeJob(AttemptCommand, frozen=True):
-    """Note that a stalled job was heard of again by its pilot."""
-
-    TOPIC = "job.resume"
-    KEYED = False
-    pilot: str
-
-
-class ExpireJob(AttemptCommand, frozen=True):
-    """Fail a job that nobody took within the time it may wait."""
-
-    TOPIC = "job.expire"
-
-
-class Report(AttemptCommand, frozen=True):
-    """What a pilot says of a job it runs: numbered per attempt, timed by the pilot's own clock."""
-
-    KEYED = False
-    seq: int
-    pilot: str
-    said_at: datetime | None = None
-
-
-class StartJob(Report, frozen=True):
-    """The payload runs."""
-
-    TOPIC = "job.start"
-    host: str = ""
-    pid: int = 0
-
-
-class ProgressJob(Report, frozen=True):
-    """A new minor or application status."""
-
-    TOPIC = "job.progress"
-    minor: str = ""
-    application: str = ""
-
-
-class DescribeJob(Report, frozen=True):
-    """Measured or discovered values worth keeping."""
-
-    TOPIC = "job.describe"
-    values: dict[str, Any] = {}
-
-
-class CompletePayload(Report, frozen=True):
-    """The payload has ended, its outputs are on their way."""
-
-    TOPIC = "job.complete"
-    exit_code: int = 0
-
-
-class FinishJob(Report, frozen=True):
-    """Everything went well."""
-
-    TOPIC = "job.finish"
-    exit_code: int = 0
-    output: str = ""
-    missing: tuple[str, ...] = ()
-    cpu_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    max_rss_mb: float = 0.0
-
-
-class FailJob(Report, frozen=True):
-    """The attempt failed, with the reason as a code."""
-
-    TOPIC = "job.fail"
-    code: str = "unknown"
-    detail: str = ""
-    exit_code: int = 0
-    output: str = ""
-    cpu_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    max_rss_mb: float = 0.0
-
-
 class Job(Aggregate, frozen=True):
     """What a job is at the moment; a blank one has not been submitted."""
 
@@ -248,6 +143,7 @@ class Job(Aggregate, frozen=True):
     reschedules: int = 0
     pilot: str = ""
     seq: int = 0
+    holds: tuple[str, ...] = ()
 
     class Submitted(Event, frozen=True):
         """A job was accepted. `owner` is a pseudonym; `owner_name` is sealed with that person's key."""
@@ -283,6 +179,24 @@ class Job(Aggregate, frozen=True):
         attempt: int
         priority: int = 1
         requirements: Requirements = Requirements()
+
+    class Held(Event, frozen=True):
+        """The job is kept from pilots, whatever its state, until every code of `codes` is taken away."""
+
+        TOPIC = "job.held"
+        attempt: int
+        code: str
+        codes: tuple[str, ...]
+        detail: str = ""
+
+    class Freed(Event, frozen=True):
+        """The reason `code` is gone; `left` are those that still hold the job. `status` is where it stands."""
+
+        TOPIC = "job.freed"
+        attempt: int
+        code: str
+        status: str
+        left: tuple[str, ...] = ()
 
     class Matched(Event, frozen=True):
         """A pilot got the job. `decision` says why this queue, as fields."""
@@ -421,12 +335,40 @@ class Job(Aggregate, frozen=True):
             self._may(S.CHECKING, command)
 
     def queue(self, command: QueueJob, origin: Origin) -> Decision:
-        """A checked job waits for a pilot; one that was forgotten before its checks is checked now."""
+        """A checked job waits for a pilot; one that was forgotten before its checks is checked now.
+
+        A held one stays where it is: who frees it has it queued.
+        """
+        if self.holds and self.status in HOLDABLE:
+            return
         if self.status is S.RECEIVED:
             yield Job.Checked()
         else:
             self._may(S.WAITING, command)
         yield self._queued()
+
+    def hold(self, command: HoldJob, origin: Origin) -> Decision:
+        """A job that no pilot has yet is kept back; the same code twice is one reason."""
+        self._owned(origin)
+        self._reason_of(command.code, origin)
+        if self.status not in HOLDABLE:
+            raise self._impossible(command)
+        if command.code in self.holds:
+            return
+        if len(self.holds) >= MOST_HOLDS:
+            raise Refused(Code.TOO_MANY, count=MOST_HOLDS + 1, things="reasons to hold a job", limit=MOST_HOLDS)
+        yield Job.Held(self.attempt, command.code, (*self.holds, command.code), command.detail[:255])
+
+    def free(self, command: FreeJob, origin: Origin) -> Decision:
+        """One reason less; a waiting job is queued again when it was the last one."""
+        self._owned(origin)
+        self._reason_of(command.code, origin)
+        if command.code not in self.holds:
+            return
+        left = tuple(code for code in self.holds if code != command.code)
+        yield Job.Freed(self.attempt, command.code, self.status.value, left)
+        if not left and self.status is S.WAITING:
+            yield self._queued()
 
     def release(self, command: ReleaseMatch, origin: Origin) -> Decision:
         """Only a match that was never confirmed goes back."""
@@ -487,9 +429,11 @@ class Job(Aggregate, frozen=True):
             yield Job.Failed(self.attempt, command.code, command.detail)
 
     def expire(self, command: ExpireJob, origin: Origin) -> Decision:
-        """Nobody took the job in time."""
+        """Nobody took the job in time, or nobody freed it."""
         self._current(command)
-        if self.status is S.WAITING:
+        if self.holds and self.status in HOLDABLE:
+            yield Job.Failed(self.attempt, "held-too-long", ", ".join(self.holds))
+        elif self.status is S.WAITING:
             yield Job.Failed(self.attempt, "waited-too-long")
 
     def kill(self, command: KillJob, origin: Origin) -> Decision:
@@ -509,6 +453,8 @@ class Job(Aggregate, frozen=True):
         if self.reschedules >= MAX_RESCHEDULES:
             raise Refused(Code.RESCHEDULED_TOO_OFTEN, job=self.number, count=self.reschedules)
         yield Job.Rescheduled(self.attempt + 1, self.reschedules + 1, command.reason[:255])
+        if self.holds:  # what held the old attempt holds the new one
+            yield Job.Held(self.attempt + 1, self.holds[-1], self.holds)
 
     def delete(self, command: DeleteJob, origin: Origin) -> Decision:
         """A living job is killed, then deleted."""
@@ -572,6 +518,14 @@ class Job(Aggregate, frozen=True):
         if kind == "user" and who != self.owner and "JobAdministrator" not in origin.rights:
             raise Refused(Code.JOB_NOT_YOURS, job=self.number)
 
+    def _reason_of(self, code: str, origin: Origin) -> None:
+        """A code is a word; people who are no administrators have one of their own."""
+        if not HOLD_CODE.fullmatch(code):
+            raise Refused(Code.MALFORMED, problem="code: expected lower-case letters, digits and hyphens, at most 64")
+        by_user = origin.actor.startswith("user:")
+        if by_user and code != BY_OWNER and not ADMINISTRATORS & origin.rights:
+            raise Refused(Code.FORBIDDEN, right=" or ".join(sorted(ADMINISTRATORS)))
+
     def _queued(self) -> Event:
         queue = self.requirements.queue(self.vo, self.group, self.owner)
         return Job.Queued(queue, self.owner, self.group, self.attempt, self.priority, self.requirements)
@@ -607,6 +561,14 @@ def _submitted(job: Job, event: Recorded[Job.Submitted]) -> Job:
     )
 
 
+def _held(job: Job, event: Recorded[Job.Held]) -> Job:
+    return replace(job, holds=event.event.codes)
+
+
+def _freed(job: Job, event: Recorded[Job.Freed]) -> Job:
+    return replace(job, holds=event.event.left)
+
+
 def _matched(job: Job, event: Recorded[Job.Matched]) -> Job:
     return replace(job, status=S.MATCHED, pilot=event.event.pilot, seq=0)
 
@@ -637,6 +599,8 @@ _FACTS: dict[type[Event], Fact] = {
     Job.Submitted: _submitted,
     Job.Checked: _to(S.CHECKING),
     Job.Queued: _to(S.WAITING),
+    Job.Held: _held,
+    Job.Freed: _freed,
     Job.Matched: _matched,
     Job.Released: _released,
     Job.Started: _to(S.RUNNING),

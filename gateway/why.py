@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 
-from domain.job import Job, Status
+from domain.job import BY_OWNER, HOLDABLE, Job, Status
 from domain.messages import Event, Recorded
 from domain.requirements import Requirements
 from domain.values import job_stream, pilot_stream
@@ -46,12 +46,25 @@ async def why(who: User, outside: Outside, job: InPath) -> Json:
     row = await visible(outside, who, job)
     case = Case(outside, who, row, await told(outside, job))
     status = Status(row["status"])
+    if row["held"] and status in HOLDABLE:
+        return {"job": job, "status": status.value, "since": row["updated_at"]} | await _held(case)
     found = await CASES[status](case) if status in CASES else _answer("in-progress", f"the job is {status.value}")
     return {"job": job, "status": status.value, "since": case.row["updated_at"]} | found
 
 
 def _answer(code: str, detail: str, who: str = "nobody", next: str = "", **figures: Any) -> Json:
     return {"code": code, "detail": detail, "who": who, "next": next} | figures
+
+
+async def _held(case: Case) -> Json:
+    """Which reasons keep it from pilots, and who gave the last one."""
+    codes = case.row["held"].split()
+    event = case.last(Job.Held)
+    by = actor(event.actor, {case.row["owner"]: case.row["owner_name"]}) if event else "somebody"
+    said = f": {event.event.detail}" if event and event.event.detail else ""
+    must = "user" if codes == [BY_OWNER] else "operator"
+    return _answer("held", f"it is held ({', '.join(codes)}) by {by}{said}", must,
+                   f"spinor job release {case.job} --code {codes[-1]}", codes=codes, by=by)  # fmt: skip
 
 
 async def _checked(case: Case) -> Json:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from domain.job import ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, StallJob
+from domain.job import ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, StallJob, Status
 from domain.messages import Later, Recorded
 from domain.pilot import LosePilot, Pilot
 from domain.values import job_number
@@ -11,9 +11,11 @@ from handlers.policy import Policy
 
 SCHEDULED_WITHIN = timedelta(minutes=5)
 MATCHED_WITHIN = timedelta(days=30)
+FREED_WITHIN = timedelta(days=90)
 CONFIRMED_WITHIN = timedelta(seconds=60)
 SILENT_FOR = timedelta(minutes=75)  # DIRAC 9.1 StalledJobAgent: 4500 s
 GIVEN_UP_AFTER = timedelta(hours=2)  # DIRAC 9.1: 11 700 s in all
+BEFORE_QUEUE = frozenset({Status.RECEIVED.value, Status.CHECKING.value})
 PILOT_EXPECTED_WITHIN = timedelta(days=3)
 PILOT_SILENT_FOR = timedelta(minutes=5)
 
@@ -29,6 +31,18 @@ def scheduled_in_time(event: Recorded[Job.Submitted | Job.Rescheduled]) -> Itera
 @jobs
 def matched_in_time(event: Recorded[Job.Queued]) -> Iterator[Later]:
     yield Later.after(event, MATCHED_WITHIN, "state", ExpireJob(job_number(event.stream), event.event.attempt))
+
+
+@jobs
+def freed_in_time(event: Recorded[Job.Held]) -> Iterator[Later]:
+    yield Later.after(event, FREED_WITHIN, "state", ExpireJob(job_number(event.stream), event.event.attempt))
+
+
+@jobs
+def goes_on_when_freed(event: Recorded[Job.Freed]) -> Iterator[Later]:
+    """One that waits is queued in the same decision, which has its own deadline."""
+    if not event.event.left and event.event.status in BEFORE_QUEUE:
+        yield Later.after(event, SCHEDULED_WITHIN, "state", QueueJob(job_number(event.stream)))
 
 
 @jobs

@@ -114,6 +114,16 @@ def _failed(facts: Job.Failed) -> str:
     return f"attempt {facts.attempt} failed: {what}{detail}"
 
 
+def _held(facts: Job.Held) -> str:
+    detail = f" ({facts.detail})" if facts.detail else ""
+    return f"the job is held: {facts.code}{detail}"
+
+
+def _freed(facts: Job.Freed) -> str:
+    left = f"; it is still held: {', '.join(facts.left)}" if facts.left else ""
+    return f"the job is not held any more for {facts.code}{left}"
+
+
 def _matched(facts: Job.Matched) -> str:
     return f"pilot {facts.pilot}{_place(facts)} got the job (attempt {facts.attempt})"
 
@@ -122,6 +132,8 @@ SENTENCES: Sentences = {
     Job.Submitted: lambda facts: f"{facts.owner_name} submitted the job “{facts.name}” for group {facts.group}",
     Job.Checked: lambda facts: "nothing speaks against running the job",
     Job.Queued: lambda facts: f"the job waits for a pilot (attempt {facts.attempt}, priority {facts.priority})",
+    Job.Held: _held,
+    Job.Freed: _freed,
     Job.Matched: _matched,
     Job.Released: lambda facts: f"pilot {facts.pilot} did not confirm the job in time; it waits again",
     Job.Started: lambda facts: f"the program runs on {facts.host or 'an unnamed machine'}",

@@ -32,6 +32,8 @@ jobs = Table(
     Column("attempt", Integer, nullable=False),
     Column("reschedules", Integer, nullable=False, server_default=text("0")),
     Column("queue", Text),
+    Column("held", Text),  # the codes that hold it
+    Column("held_detail", Text),
     Column("description", Text, nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
@@ -85,6 +87,16 @@ def checked(event: Recorded[Job.Checked]) -> Values:
 @projection
 def queued(event: Recorded[Job.Queued]) -> Values:
     return _now(event, Status.WAITING, "Pilot Agent Submission") | {"queue": event.event.queue}
+
+
+@projection
+def held(event: Recorded[Job.Held]) -> Values:
+    return {"held": " ".join(event.event.codes), "held_detail": event.event.detail, "updated_at": event.at}
+
+
+@projection
+def freed(event: Recorded[Job.Freed]) -> Values:
+    return {"held": " ".join(event.event.left) or None, "held_detail": None, "updated_at": event.at}
 
 
 @projection

@@ -49,7 +49,7 @@ def queued(event: Recorded[Job.Queued]) -> Values:
 
 
 @waiting
-def taken(event: Recorded[Job.Matched | Job.Killed | Job.Failed | Job.Rescheduled | Job.Deleted]) -> None:
+def taken(event: Recorded[Job.Matched | Job.Held | Job.Killed | Job.Failed | Job.Rescheduled | Job.Deleted]) -> None:
     return None
 
 

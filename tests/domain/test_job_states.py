@@ -56,6 +56,8 @@ def test_every_event_of_a_job_means_something_for_its_state() -> None:
         *PATHS[Status.DONE],
         ENDED,
         Job.Released("p1"),
+        Job.Held(1, "b", ("a", "b")),
+        Job.Freed(1, "a", "Waiting"),
         Job.Progressed(8),
         Job.Described(9),
         Job.Failed(1, "exit-code"),
@@ -66,6 +68,6 @@ def test_every_event_of_a_job_means_something_for_its_state() -> None:
         Job.Deleted(),
     ]
     assert {type(sample) for sample in samples} == set(Job.events().values())
-    before = Job(number=42, status=Status.SUBMITTING, pilot="p9", seq=5)
+    before = Job(number=42, status=Status.SUBMITTING, pilot="p9", seq=5, holds=("a",))
     for sample in samples:
         assert before.evolve(recorded(sample, job_stream(42))) != before, type(sample)

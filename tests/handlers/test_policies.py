@@ -39,6 +39,16 @@ def test_an_accepted_job_is_checked_and_queued(event: Event) -> None:
     assert reactions(scheduling.policy, of_job(event)) == [CheckJob(42), QueueJob(42)]
 
 
+@pytest.mark.parametrize("status", ["Received", "Checking"])
+def test_a_job_that_was_held_before_it_waited_goes_on_when_freed(status: str) -> None:
+    assert reactions(scheduling.policy, of_job(Job.Freed(1, "user", status))) == [CheckJob(42), QueueJob(42)]
+
+
+@pytest.mark.parametrize("event", [Job.Freed(1, "user", "Waiting"), Job.Freed(1, "user", "Checking", ("other",))])
+def test_freeing_needs_nobody_when_the_job_waits_already_or_is_still_held(event: Event) -> None:
+    assert reactions(scheduling.policy, of_job(event)) == []
+
+
 @pytest.mark.parametrize("code", sorted(rescheduling.PASSING))
 def test_a_passing_failure_is_tried_again_after_that_very_attempt(code: str) -> None:
     assert reactions(rescheduling.policy, of_job(Job.Failed(2, code))) == [RescheduleJob(42, code, 2)]
@@ -68,6 +78,8 @@ TIMERS: list[tuple[Event, Command, timedelta, bool]] = [
     (SUBMITTED, QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
     (RESCHEDULED, QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
     (Job.Queued("q", "ann", "user", 2), ExpireJob(42, 2), deadlines.MATCHED_WITHIN, False),
+    (Job.Held(2, "user", ("user",)), ExpireJob(42, 2), deadlines.FREED_WITHIN, False),
+    (Job.Freed(2, "user", "Checking"), QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
     (Job.Matched("p1", UUID(int=1), 2), ReleaseMatch(42, 2), deadlines.CONFIRMED_WITHIN, False),
     (Job.Started(1, 2), StallJob(42, 2), deadlines.SILENT_FOR, True),
     (Job.Resumed(2), StallJob(42, 2), deadlines.SILENT_FOR, True),

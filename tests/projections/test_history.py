@@ -21,6 +21,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EVERY = [*Job.events().values(), *Pilot.events().values()]
 SAMPLES: dict[Any, Any] = {
     int: 3, str: "word", float: 1.5, UUID: UUID(int=7), Requirements: Requirements(), dict: {"a": 1}, bool: True,
+    tuple: ("word",),
 }  # fmt: skip
 
 

@@ -52,6 +52,10 @@ async def row(core: Installation, job: int = 1) -> dict[str, Any]:
         (WAITING, {"status": "Waiting", "queue": QUEUE}),
         (MATCHED, {"status": "Matched", "site": "LCG.CERN.ch", "ce": "ce1", "pilot": "p1", "minor_status": "Assigned"}),
         ([*MATCHED, Job.Released("p1"), WAITING[2]], {"status": "Waiting", "site": "ANY", "ce": None, "pilot": None}),
+        ([*WAITING, Job.Held(1, "b", ("a", "b"), "why")], {"status": "Waiting", "held": "a b", "held_detail": "why"}),
+        ([*WAITING, Job.Held(1, "b", ("a", "b")), Job.Freed(1, "b", "Waiting", ("a",))], {"held": "a"}),
+        ([*WAITING, Job.Held(1, "a", ("a",), "why"), Job.Freed(1, "a", "Waiting"), WAITING[2]],
+         {"status": "Waiting", "held": None, "held_detail": None}),
         (RUNNING, {"status": "Running", "minor_status": "Application", "started_at": SAID}),
         ([*RUNNING, Job.Progressed(2, "step 3", "half way")],
          {"status": "Running", "minor_status": "step 3", "application_status": "half way"}),
@@ -110,9 +114,14 @@ async def test_a_job_that_may_run_at_several_sites_says_so(
     assert (await row(core))["site"] == shown
 
 
-@pytest.mark.parametrize("end", [[], [Job.Released("p1"), WAITING[2]]], ids=["queued", "released"])
+HELD_AND_FREED = [Job.Held(1, "user", ("user",)), Job.Freed(1, "user", "Waiting"), WAITING[2]]
+
+
+@pytest.mark.parametrize(
+    "end", [[], [MATCHED[-1], Job.Released("p1"), WAITING[2]], HELD_AND_FREED], ids=["queued", "released", "freed"]
+)
 async def test_what_waits_is_in_the_queue(core: Installation, end: list[Event]) -> None:
-    await story(core, *(MATCHED if end else WAITING), *end)
+    await story(core, *WAITING, *end)
     found = await core.pool.fetch("select * from pilot_queue")
     assert [tuple(row) for row in found] == [(1, QUEUE, 5, 1)]
     (queue,) = await core.read(pilot_queue.of_vo("lhcb"))
@@ -125,6 +134,7 @@ async def test_what_waits_is_in_the_queue(core: Installation, end: list[Event]) 
     "event",
     [
         Job.Matched("p1", OFFER, 1),
+        Job.Held(1, "user", ("user",)),
         Job.Killed(1),
         Job.Failed(1, "waited-too-long"),
         Job.Rescheduled(2, 1),
