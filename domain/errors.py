@@ -70,6 +70,8 @@ class Code(Enum):
     # access
     NO_TOKEN = Advice("no valid credential came with the request", Who.USER, "spinor login")
     FORBIDDEN = Advice("this needs {right}", Who.USER, "spinor whoami")
+    SUSPENDED = Advice("the {kind} {name} is suspended{until}: {reason}", Who.USER, "ask {support}")
+    SUSPENSION = Advice("that cannot be suspended: {problem}", Who.USER, "spinor suspensions")
     # the system
     BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_AWAY = Advice("the database cannot be reached, or its disk is full", Who.OPERATOR, "spinor doctor")

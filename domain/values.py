@@ -26,6 +26,11 @@ def pilot_stream(vo: str, stamp: str) -> UUID:
     return uuid5(NAMES, f"pilot/{vo}/{stamp}")
 
 
+def suspension_stream(vo: str, kind: str, name: str) -> UUID:
+    """The stream of what keeps a user, a group or a whole VO from going on."""
+    return uuid5(NAMES, f"suspension/{vo}/{kind}/{name}")
+
+
 def subject(vo: str, issuer: str, sub: str) -> str:
     """The pseudonym of a person in one VO: what events carry instead of a name."""
     return uuid5(NAMES, f"subject/{vo}/{issuer}/{sub}").hex

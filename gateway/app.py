@@ -10,7 +10,20 @@ from starlette.exceptions import HTTPException
 from domain.errors import Refused
 from domain.limits import Limits
 from domain.sandbox import LIMIT
-from gateway import documents, errors, events, jobs, page, piloting, pilots, sandboxes, submissions, system, why
+from gateway import (
+    documents,
+    errors,
+    events,
+    jobs,
+    page,
+    piloting,
+    pilots,
+    sandboxes,
+    submissions,
+    suspensions,
+    system,
+    why,
+)
 from gateway.edge import MIB, Edge
 from gateway.holding import Holding
 from gateway.objects import PREFIX
@@ -19,7 +32,7 @@ from gateway.rights import signed
 
 ROUTERS = (
     submissions.router, jobs.router, why.router, pilots.router, piloting.router, sandboxes.router, system.router,
-    events.router, page.router,
+    events.router, page.router, suspensions.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

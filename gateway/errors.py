@@ -15,7 +15,7 @@ LATER = AGAIN | {Code.BROKEN}  # says nothing about the request itself: the same
 
 STATUS: Mapping[Code, int] = {
     **dict.fromkeys((Code.NO_TOKEN,), 401),
-    **dict.fromkeys((Code.FORBIDDEN, Code.JOB_NOT_YOURS, Code.PILOT_SECRET, Code.PILOT_JOB), 403),
+    **dict.fromkeys((Code.FORBIDDEN, Code.JOB_NOT_YOURS, Code.PILOT_SECRET, Code.PILOT_JOB, Code.SUSPENDED), 403),
     **dict.fromkeys((Code.JOB_UNKNOWN, Code.PILOT_UNKNOWN, Code.SANDBOX_UNKNOWN, Code.NOT_FOUND), 404),
     **dict.fromkeys((Code.NO_OUTPUT, Code.TOPIC_UNKNOWN), 404),
     **dict.fromkeys((Code.JOB_EXISTS, Code.JOB_STATE, Code.JOB_ATTEMPT, Code.RESCHEDULED_TOO_OFTEN), 409),

@@ -116,6 +116,9 @@ class World(Protocol):
     async def send_again(self, letters: Sequence[UUID]) -> list[Answer]:
         """Send dead letters again."""
 
+    def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Refused | None:
+        """Why a user of this group and VO must not go on, if something does; `alone`: only themselves count."""
+
     def issue(self, who: Principal, seconds: int) -> str:
         """An access token for `who`."""
 

@@ -9,10 +9,11 @@ from fastapi.routing import iter_route_contexts
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from domain.errors import Code, Refused
-from gateway.ports import Outside, Principal
+from gateway.ports import Outside, Principal, World
 
 ADMINISTRATORS = frozenset({"JobAdministrator"})
 OPERATORS = frozenset({"Operator", "ServiceAdministrator"})
+MANAGERS = OPERATORS | {"UserManager"}
 SEE_ALL = ADMINISTRATORS | OPERATORS | {"JobMonitor"}
 _bearer = HTTPBearer(auto_error=False, description="an access token of this installation")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -49,18 +50,34 @@ class Holder(Rule):
             raise Refused(Code.FORBIDDEN, right=f"the token of a {self.kind}")
         if self.rights and not self.rights & who.rights:
             raise Refused(Code.FORBIDDEN, right=" or ".join(sorted(self.rights)))
+        if refusal := self._suspended(outside, who):
+            raise refusal
         return who
+
+    def _suspended(self, outside: World, who: Principal) -> Refused | None:
+        """A suspended user's token opens nothing. A pilot goes on for the jobs that it runs, and gets no new ones."""
+        return None if who.kind == "pilot" else outside.suspended(who.vo, who.subject, who.group)
+
+
+class Managing(Holder):
+    """Who suspends and resumes: kept out when suspended themselves, but not with their group or VO, or nobody could
+    ever resume it."""
+
+    def _suspended(self, outside: World, who: Principal) -> Refused | None:
+        return outside.suspended(who.vo, who.subject, alone=True)
 
 
 public = Anybody("public")
 signed = Anybody("signed")
 user = Holder("user", "user")
 administrator = Holder("administrator", "user", ADMINISTRATORS | OPERATORS)
+manager = Managing("manager", "user", MANAGERS)
 operator = Holder("operator", "user", OPERATORS)
 pilot = Holder("pilot", "pilot")
 
 User = Annotated[Principal, Depends(user)]
 Administrator = Annotated[Principal, Depends(administrator)]
+Manager = Annotated[Principal, Depends(manager)]
 Operator = Annotated[Principal, Depends(operator)]
 Pilot = Annotated[Principal, Depends(pilot)]
 

@@ -7,8 +7,9 @@ from typing import Any
 from domain.job import Job
 from domain.pilot import Pilot
 from domain.submission import MakeSubmission
+from domain.suspension import Suspension
 from gateway.app import ROUTERS
-from handlers import deadlines, lost_pilots, rescheduling, scheduling
+from handlers import deadlines, lost_pilots, rescheduling, scheduling, suspending
 from infra import submitting
 from infra.consumers import follow_policy, follow_view
 from infra.epoch import Sentinel
@@ -20,11 +21,18 @@ from infra.seal import Sealer, signing_key
 from infra.system import System
 from infra.timers import Timers
 from infra.witness import Witness
-from projections import activity, assignments, jobs, pilot_queue, pilots
+from projections import activity, assignments, jobs, pilot_queue, pilots, suspensions
 
 CORE = System(
-    aggregates=(Job, Pilot),
-    policies=(scheduling.policy, deadlines.jobs, deadlines.pilots, lost_pilots.policy, rescheduling.policy),
+    aggregates=(Job, Pilot, Suspension),
+    policies=(
+        scheduling.policy,
+        deadlines.jobs,
+        deadlines.pilots,
+        lost_pilots.policy,
+        rescheduling.policy,
+        suspending.policy,
+    ),
     projections=(
         jobs.projection,
         pilot_queue.queues,
@@ -32,6 +40,7 @@ CORE = System(
         assignments.projection,
         pilots.projection,
         activity.projection,
+        suspensions.projection,
     ),
     routers=ROUTERS,
     lookups={"jobs_of_pilot": assignments.held_by_pilot},
@@ -84,7 +93,7 @@ def timers(runtime: Runtime) -> Coroutine[Any, Any, None]:
 
 def match(runtime: Runtime) -> Coroutine[Any, Any, None]:
     """Give jobs to pilots."""
-    return Matcher(runtime.decider, runtime.bus, runtime.wakes, runtime.partitions).run()
+    return Matcher(runtime.decider, runtime.bus, runtime.wakes, runtime.partitions, runtime.suspensions).run()
 
 
 async def everything(runtime: Runtime) -> list[asyncio.Task[None]]:
@@ -92,5 +101,6 @@ async def everything(runtime: Runtime) -> list[asyncio.Task[None]]:
     await dispatch(runtime)
     await consume(runtime)
     await project(runtime)
-    parts = [*relay(runtime), timers(runtime), match(runtime), runtime.wakes.listen(), runtime.liveness.run()]
+    parts = [*relay(runtime), timers(runtime), match(runtime), runtime.wakes.listen(), runtime.liveness.run(),
+             runtime.suspensions.run()]  # fmt: skip
     return [asyncio.create_task(part) for part in parts]

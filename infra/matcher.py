@@ -26,6 +26,7 @@ from infra.bus.messages import Envelope, now
 from infra.decider import Decider
 from infra.leader import leading
 from infra.store import TROUBLE, Conflict, Connection, record
+from infra.suspensions import Suspensions
 from infra.wake import Wakes
 from projections.pilot_queue import queue as queue_of
 
@@ -82,8 +83,9 @@ class Parked:
 class Matcher:
     """The one that matches for the installation, while it leads."""
 
-    def __init__(self, decider: Decider, bus: Bus, wakes: Wakes, partitions: int) -> None:
+    def __init__(self, decider: Decider, bus: Bus, wakes: Wakes, partitions: int, barred: Suspensions) -> None:
         self.decider = decider
+        self.barred = barred
         self.store = decider.store
         self.bus = bus
         self.wakes = wakes
@@ -93,6 +95,7 @@ class Matcher:
         self._changed: set[str] = set()
         self._work = asyncio.Event()
         self._reload = True
+        barred.on_change(self._let_go)
 
     async def run(self) -> None:
         """Match while nobody else does, until cancelled; survives a database that is away for a while."""
@@ -192,7 +195,7 @@ class Matcher:
         for parked in self.offers.values():
             if parked.answer.done() or count >= AT_ONCE:
                 continue
-            queues = self.queues.values() if parked.fresh else news
+            queues = [q for q in (self.queues.values() if parked.fresh else news) if not self._suspended(q)]
             decision = choose(queues, parked.offer, random.getrandbits(32))
             if parked.fresh or decision.queue:
                 parked.decision = decision
@@ -200,6 +203,14 @@ class Matcher:
                 chosen[decision.queue.id].append(parked)
                 count += 1
         return chosen
+
+    def _suspended(self, queue: Queue) -> bool:
+        return self.barred.of(queue.vo, queue.owner, queue.group) is not None
+
+    def _let_go(self) -> None:
+        """Somebody is suspended, or is no more: what waits is looked at again."""
+        self._reload = True
+        self._work.set()
 
     async def _claim(
         self, connection: Connection, chosen: dict[str, list[Parked]]

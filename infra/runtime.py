@@ -24,6 +24,7 @@ from infra.migrate import migrate
 from infra.postgres import Embedded
 from infra.settings import Settings, reason
 from infra.store import Store
+from infra.suspensions import Suspensions
 from infra.system import System
 from infra.wake import Wakes
 
@@ -46,6 +47,7 @@ class Runtime:
     bus: Bus
     wakes: Wakes
     liveness: Liveness
+    suspensions: Suspensions
     partitions: int
     url: str
     migrated: Sequence[str] = ()
@@ -82,8 +84,9 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         await _reached(bus)
         partitions = await pool.fetchval("select partitions from installation")
         yield Runtime(
-            system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool), partitions, url, migrated
-        )
+            system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool),
+            Suspensions(pool, wakes), partitions, url, migrated,
+        )  # fmt: skip
 
 
 async def _embedded(stack: AsyncExitStack, data: Path, beside: bool) -> str:

@@ -23,6 +23,7 @@ from infra.front import Service
 from infra.intake import keep_bodies, reserve
 from infra.runtime import Runtime
 from infra.store import AWAY, Store
+from infra.suspensions import Suspensions
 from infra.views import DIALECT
 
 TOLD = ("code", "detail", "who", "next")  # what the code itself says
@@ -32,14 +33,15 @@ GROUP = "programs"  # the group of jobs that no person submitted
 def service(runtime: Runtime) -> Service:
     """The service of one process."""
     limits = Limits(max_jobs=runtime.settings.max_jobs)
-    return Submissions(runtime.store, runtime.dispatcher(), limits)
+    return Submissions(runtime.store, runtime.dispatcher(), limits, runtime.suspensions)
 
 
 class Submissions:
     """Makes submissions. The same id with the same content gives the same jobs, however often it comes."""
 
-    def __init__(self, store: Store, decide: RequestHandler, limits: Limits) -> None:
+    def __init__(self, store: Store, decide: RequestHandler, limits: Limits, barred: Suspensions) -> None:
         self.store = store
+        self.barred = barred
         self.decide = decide
         self.limits = limits
 
@@ -60,6 +62,8 @@ class Submissions:
         command = self.store.codec.command(request.topic, request.data)
         assert isinstance(command, MakeSubmission)
         who = principal(request)
+        if standing := self.barred.of(who.vo, who.subject, who.group):
+            raise standing.refusal("an operator of your VO")
         accepted = await asyncio.to_thread(understood, _source(command), self.limits, who)
         if accepted.rejected:
             first, every = first_fault(accepted)

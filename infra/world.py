@@ -190,6 +190,10 @@ class RuntimeWorld:
         async with _database():
             await epoch.unknown(self._runtime.pool, vo, pilot, attempts)
 
+    def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Refused | None:
+        found = self._runtime.suspensions.of(vo, subject, group, alone=alone)
+        return found.refusal("an operator of your VO") if found else None
+
     def issue(self, who: Principal, seconds: int) -> str:
         return self._tokens.issue(who, seconds)
 

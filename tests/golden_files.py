@@ -53,6 +53,8 @@ def value(name: str, kind: inspect.Type, *, every: bool) -> Any:
     """A value of this type that is nobody's default."""
     if isinstance(kind, inspect.UnionType):
         return value(name, next(part for part in kind.types if not isinstance(part, inspect.NoneType)), every=every)
+    if isinstance(kind, inspect.EnumType):
+        return list(kind.cls)[-1]
     if isinstance(kind, inspect.StructType):
         return sample(kind.cls, every=every)
     if isinstance(kind, inspect.VarTupleType):

@@ -10,7 +10,7 @@ import typer.exceptions
 from typer.core import TyperGroup
 
 from domain.errors import Code, Refused
-from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, system, wait
+from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, suspensions, system, wait
 from gateway.cli.ids import fields
 from gateway.cli.output import ACTORS, asked, called, note
 from gateway.cli.text import clean, to_json
@@ -37,6 +37,8 @@ GROUPS = (
     ("pilot", "Look at pilots; without a command: run one here.", (pilots.add,)),
     ("queue", "What waits for pilots.", (pilots.add_queues,)),
     ("log", "The log of events, live.", (follow.add,)),
+    ("suspend", "Keep a user, a group or the VO from going on.", (suspensions.add_suspend,)),
+    ("resume", "Let a suspended user, group or VO go on.", (suspensions.add_resume,)),
     ("dead-letters", "What could not be handled.", (letters.add,)),
 )
 
@@ -44,7 +46,17 @@ GROUPS = (
 SECTIONS = {
     "To begin": ("demo", "up", "status", "doctor", "settings", "reset"),
     "Jobs and pilots": ("job", "history", "pilot", "queue", "log", "whoami", "login"),
-    "To operate": ("dead-letters", "rebuild", "verify", "migrate", "lost", "restored"),
+    "To operate": (
+        "suspend",
+        "resume",
+        "suspensions",
+        "dead-letters",
+        "rebuild",
+        "verify",
+        "migrate",
+        "lost",
+        "restored",
+    ),
     "Parts, each a process of its own": ("gateway", "dispatch", "consume", "project", "relay", "match", "timers"),
 }
 
@@ -95,6 +107,7 @@ def application() -> typer.Typer:
             add(group)
         app.add_typer(group, name=name)
     system.add(app)
+    suspensions.add(app)
     return app
 
 

@@ -41,6 +41,9 @@ class Nowhere:
             raise Refused(Code.NO_TOKEN)
         return Principal("user", "s1", "lhcb", "ann")
 
+    def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> None:
+        """Nobody is."""
+
 
 def application() -> FastAPI:
     world: Any = Nowhere()

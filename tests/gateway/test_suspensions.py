@@ -1,0 +1,117 @@
+"""Suspended in one place, kept out everywhere: users, groups, a VO, their jobs, and nobody else."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from gateway_site import ALL, JOB, VO, Site, refusal, submitted
+
+from domain.values import subject
+
+ROUTE = "/api/v1/suspensions"
+ANN = {"kind": "user", "name": "ann", "reason": "a stolen laptop"}
+
+
+async def suspended(boss: httpx.AsyncClient, **whom: object) -> dict[str, object]:
+    answer = await boss.post(ROUTE, json=ANN | whom)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, object] = answer.json()
+    return found
+
+
+async def kept_out(client: httpx.AsyncClient, reason: str = "a stolen laptop") -> None:
+    async with asyncio.timeout(20):
+        while (answer := await client.get("/api/v1/whoami")).status_code == 200:
+            await asyncio.sleep(0.05)
+    told = refusal(answer, 403, "suspended")
+    assert reason in told["detail"] and "ask" in told["next"]
+
+
+async def let_in(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(20):
+        while (await client.get("/api/v1/whoami")).status_code != 200:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_suspended_user_is_kept_out_and_let_in_again(site: Site) -> None:
+    ann, bob, boss = await site.user("ann"), await site.user("bob"), await site.user("boss", *ALL)
+    (job,) = await submitted(ann)
+    found = await suspended(boss)
+    assert (found["name"], found["label"], found["active"]) == (subject(VO, "test", "ann"), "ann", True)
+    await kept_out(ann)
+    refusal(await ann.post("/api/v1/jobs", json={"jobs": [JOB]}), 403, "suspended")
+    refusal(await ann.post(f"/api/v1/jobs/{job}/kill"), 403, "suspended")
+    assert (await bob.get("/api/v1/whoami")).status_code == 200
+    assert (await boss.post(f"{ROUTE}/resume", json=ANN)).json()["active"] is False
+    await let_in(ann)
+    assert (await boss.get(ROUTE)).json() == {"suspensions": []}
+    (past,) = (await boss.get(ROUTE, params={"all": True})).json()["suspensions"]
+    assert past["ended_by"] == f"user:{subject(VO, 'test', 'boss')}"
+
+
+async def test_a_suspension_ends_at_its_time(site: Site) -> None:
+    ann, boss = await site.user("ann"), await site.user("boss", *ALL)
+    await submitted(ann)
+    soon = datetime.now(UTC) + timedelta(seconds=4)
+    await suspended(boss, until=soon.isoformat())
+    await kept_out(ann)
+    await let_in(ann)
+    async with asyncio.timeout(60):
+        while (await boss.get(ROUTE)).json()["suspensions"]:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_suspended_groups_members_may_still_act_for_another_group(site: Site) -> None:
+    prod, user = await site.user("ann", group="prod"), await site.user("ann")
+    boss = await site.user("boss", *ALL)
+    await suspended(boss, kind="group", name="prod", reason="a wrong production")
+    await kept_out(prod, "a wrong production")
+    assert (await user.get("/api/v1/whoami")).status_code == 200
+
+
+async def test_a_suspended_vo_is_resumed_by_its_manager_who_may_do_nothing_else(site: Site) -> None:
+    ann, boss, other = await site.user("ann"), await site.user("boss", *ALL), await site.user("eve", vo="belle")
+    await suspended(boss, kind="vo", name=VO, reason="an incident")
+    await kept_out(ann, "an incident")
+    refusal(await boss.get("/api/v1/jobs"), 403, "suspended")
+    assert (await other.get("/api/v1/whoami")).status_code == 200
+    assert (await boss.post(f"{ROUTE}/resume", json={"kind": "vo", "name": VO})).status_code == 200
+    await let_in(ann)
+
+
+async def test_jobs_of_whoever_is_suspended_are_given_to_no_pilot(site: Site) -> None:
+    ann, boss, pilot = await site.user("ann"), await site.user("boss", *ALL), await site.pilot()
+    (job,) = await submitted(ann)
+    await suspended(boss)
+    await kept_out(ann)
+    assert await pilot.offer(wait=1) is None
+    (theirs,) = await submitted(await site.user("bob"))
+    assert (await pilot.offer())["job"] == theirs
+    await boss.post(f"{ROUTE}/resume", json=ANN)
+    assert (await pilot.offer())["job"] == job
+
+
+async def test_who_may_suspend_whom(site: Site) -> None:
+    ann, boss = await site.user("ann"), await site.user("boss", *ALL)
+    eve = await site.user("eve", *ALL, vo="belle")
+    await submitted(ann)
+    await submitted(boss)
+    refusal(await ann.post(ROUTE, json=ANN), 403, "forbidden")
+    refusal(await ann.get(ROUTE), 403, "forbidden")
+    refusal(await eve.post(ROUTE, json=ANN), 404, "not-found")
+    refusal(await eve.post(ROUTE, json=ANN | {"kind": "vo", "name": VO}), 400, "suspension")
+    refusal(await boss.post(ROUTE, json=ANN | {"name": "boss"}), 400, "suspension")
+    refusal(await boss.post(ROUTE, json=ANN | {"reason": ""}), 400, "suspension")
+    refusal(await boss.post(ROUTE, json=ANN | {"until": "2020-01-01T00:00:00Z"}), 400, "suspension")
+    refusal(await boss.post(ROUTE, json=ANN | {"until": "2100-01-01T00:00:00"}), 422, "malformed")
+    refusal(await boss.post(f"{ROUTE}/resume", json=ANN), 404, "not-found")
+    await suspended(boss)
+    assert (await eve.get(ROUTE)).json() == {"suspensions": []}
+
+
+async def test_names_are_sealed_in_the_log_of_suspensions(site: Site) -> None:
+    ann, boss = await site.user("annabella"), await site.user("boss", *ALL)
+    await submitted(ann)
+    await suspended(boss, name="annabella")
+    rows = await site.work.runtime.pool.fetch("select data from log_identity")
+    assert rows and not [row for row in rows if "annabella" in row["data"]]
