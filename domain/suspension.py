@@ -18,6 +18,7 @@ from domain.values import suspension_stream
 
 MOST_ROUNDS = 1000  # of one user, group or VO: whoever loads a suspension reads all of them
 MOST_REASON = 255
+PART = 1000  # jobs that are seen to in one transaction
 
 
 class Kind(StrEnum):

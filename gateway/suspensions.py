@@ -19,7 +19,7 @@ from projections.jobs import jobs
 
 router = APIRouter(prefix="/api/v1/suspensions", tags=["suspensions"])
 Name = Annotated[Text, Field(min_length=1)]
-PSEUDONYM = "[0-9a-f]{32}"
+PSEUDONYM, GROUP = "[0-9a-f]{32}", r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}"
 Json = dict[str, Any]
 
 
@@ -80,6 +80,8 @@ async def _named(world: World, who: Principal, whom: Whom) -> tuple[str, str]:
     """
     if whom.kind is Kind.VO and whom.name != who.vo:
         raise Refused(Code.SUSPENSION, problem=f"you manage the VO {who.vo}, not {whom.name}")
+    if whom.kind is Kind.GROUP and not re.fullmatch(GROUP, whom.name):
+        raise Refused(Code.SUSPENSION, problem=f"{whom.name} is no name of a group")
     if whom.kind is not Kind.USER:
         return whom.name, whom.name
     found = await _users(world, who.vo, whom.name)

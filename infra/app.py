@@ -32,6 +32,7 @@ CORE = System(
         lost_pilots.policy,
         rescheduling.policy,
         suspending.policy,
+        suspending.jobs,
     ),
     projections=(
         jobs.projection,
@@ -43,7 +44,11 @@ CORE = System(
         suspensions.projection,
     ),
     routers=ROUTERS,
-    lookups={"jobs_of_pilot": assignments.held_by_pilot},
+    lookups={
+        "jobs_of_pilot": assignments.held_by_pilot,
+        "jobs_of_suspended": suspensions.next_jobs,
+        "suspensions_of_job": suspensions.of_job,
+    },
     services={MakeSubmission: submitting.service},
 )
 

@@ -2,11 +2,30 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, Select, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
+from domain.job import HELD_BY_PILOT, HOLDABLE
 from domain.messages import Recorded
-from domain.suspension import Suspension
-from projections.jobs import metadata
+from domain.suspension import PART, Kind, Running, Suspension, hold_code
+from domain.values import job_number
+from projections.jobs import jobs, metadata
 from projections.projection import Add, Key, Projection, Values
 
 suspensions = Table(
@@ -74,3 +93,44 @@ def one(vo: str, kind: str, name: str) -> Select[Any]:
     """One of them."""
     table = suspensions.c
     return select(suspensions).where(table.vo == vo, table.kind == kind, table.name == name)
+
+
+# Look-ups of policies
+
+
+def next_jobs(event: Recorded[Any]) -> Select[Any]:
+    """The next jobs to be held, killed or freed because of this part of a suspension, in order of their numbers."""
+    facts = event.event
+    told = suspensions.c
+    columns = (jobs.c.job, jobs.c.attempt, jobs.c.status, told.reason)
+    whose = and_(told.vo == event.vo, told.kind == facts.kind.value, told.name == facts.name)
+    if getattr(facts, "done", False):
+        return select(*columns).where(false())
+    freeing = isinstance(facts, Suspension.Resumed) or getattr(facts, "freeing", False)
+    states = HOLDABLE | (HELD_BY_PILOT if not freeing and facts.running is Running.KILL else frozenset())
+    held = literal(hold_code(facts.kind)) == any_(func.string_to_array(jobs.c.held, " "))
+    some = [
+        select(*columns)
+        .join_from(jobs, suspensions, whose)
+        .where(jobs.c.vo == event.vo, _theirs(facts.kind, facts.name), jobs.c.status == status.value)
+        .where(jobs.c.job > getattr(facts, "after", 0), held if freeing else or_(jobs.c.held.is_(None), ~held))
+        .order_by(jobs.c.job)
+        .limit(PART)
+        .subquery()
+        for status in sorted(states)
+    ]  # one walk along the index of each status, none further than a part
+    every = union_all(*(select(one) for one in some)).subquery()
+    return select(every).order_by(every.c.job).limit(PART)
+
+
+def of_job(event: Recorded[Any]) -> Select[Any]:
+    """What keeps the owner, the group and the VO of this job from going on."""
+    told = suspensions.c
+    names = ((Kind.USER, jobs.c.owner), (Kind.GROUP, jobs.c.owner_group), (Kind.VO, jobs.c.vo))
+    whose = or_(*(and_(told.kind == kind.value, told.name == column) for kind, column in names))
+    joined = jobs.join(suspensions, and_(told.vo == jobs.c.vo, told.active, whose))
+    return select(told.kind, told.reason).select_from(joined).where(jobs.c.job == job_number(event.stream))
+
+
+def _theirs(kind: Kind, name: str) -> Any:
+    return {Kind.USER: jobs.c.owner == name, Kind.GROUP: jobs.c.owner_group == name, Kind.VO: jobs.c.vo == name}[kind]

@@ -91,6 +91,72 @@ async def test_jobs_of_whoever_is_suspended_are_given_to_no_pilot(site: Site) ->
     assert (await pilot.offer())["job"] == job
 
 
+async def held(client: httpx.AsyncClient, jobs: list[int], reason: str | None) -> None:
+    """Wait until the jobs are held for this, or for nothing."""
+    async with asyncio.timeout(60):
+        while True:
+            rows = (await client.get("/api/v1/jobs", params={"limit": 1000})).json()["jobs"]
+            if {row["held"] for row in rows if row["job"] in jobs} == {reason}:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_jobs_that_wait_are_held_and_freed_again_and_those_of_others_are_not(site: Site) -> None:
+    ann, bob, boss = await site.user("ann"), await site.user("bob"), await site.user("boss", *ALL)
+    mine, theirs = await submitted(ann, *[JOB] * 1100), await submitted(bob)
+    await suspended(boss)
+    await held(boss, mine[-900:], "user-suspended")
+    await held(boss, theirs, None)
+    (row,) = (await boss.get(ROUTE)).json()["suspensions"]
+    assert row["jobs"] == 1100
+    async with asyncio.timeout(60):
+        while not (await boss.get(ROUTE)).json()["suspensions"][0]["swept"]:
+            await asyncio.sleep(0.1)
+    told = (await boss.get(f"/api/v1/jobs/{mine[0]}")).json()
+    assert (told["status"], told["held_detail"]) == ("Waiting", "a stolen laptop")
+    await suspended(boss, kind="vo", name=VO, reason="an incident")
+    await boss.post(f"{ROUTE}/resume", json=ANN)
+    await boss.post(f"{ROUTE}/resume", json={"kind": "vo", "name": VO})
+    await let_in(ann)
+    await held(boss, mine[-900:], None)
+    pilot = await site.pilot()
+    assert (await pilot.offer())["job"] == mine[0]
+
+
+async def test_running_jobs_go_on_or_are_killed_as_it_was_said(site: Site) -> None:
+    ann, bob, boss = await site.user("ann"), await site.user("bob"), await site.user("boss", *ALL)
+    pilot, jobs = await site.pilot(), {}
+    for name, client in (("ann", ann), ("bob", bob)):
+        (jobs[name],) = await submitted(client)
+        assert (await pilot.offer())["job"] == jobs[name]
+        assert (await pilot.report(jobs[name], "started", 1, host="n1"))["ok"]
+    await suspended(boss, running="kill")
+    await suspended(boss, name="bob", running="run")
+    await kept_out(ann)
+    await kept_out(bob)
+    async with asyncio.timeout(60):
+        while (await boss.get(f"/api/v1/jobs/{jobs['ann']}")).json()["status"] != "Killed":
+            await asyncio.sleep(0.1)
+    alive = [{"job": job, "attempt": 1} for job in jobs.values()]
+    answer = await pilot.call("reports", {"alive": alive})
+    assert answer["commands"] == [{"job": jobs["ann"], "attempt": 1, "command": "kill"}]
+    assert (await pilot.report(jobs["bob"], "done", 2, exit_code=0))["ok"]
+
+
+async def test_a_job_that_comes_back_while_its_owner_is_suspended_is_held(site: Site) -> None:
+    ann, boss, pilot = await site.user("ann"), await site.user("boss", *ALL), await site.pilot()
+    (job,) = await submitted(ann)
+    await pilot.offer()
+    await pilot.report(job, "started", 1)
+    await suspended(boss)
+    await kept_out(ann)
+    assert (await pilot.report(job, "failed", 2, code="disk-full"))["ok"]  # which is tried again elsewhere
+    await held(boss, [job], "user-suspended")
+    await boss.post(f"{ROUTE}/resume", json=ANN)
+    match = await pilot.offer()
+    assert (match["job"], match["attempt"]) == (job, 2)
+
+
 async def test_who_may_suspend_whom(site: Site) -> None:
     ann, boss = await site.user("ann"), await site.user("boss", *ALL)
     eve = await site.user("eve", *ALL, vo="belle")
