@@ -120,7 +120,7 @@ async def test_jobs_that_wait_are_held_and_freed_again_and_those_of_others_are_n
     await let_in(ann)
     await held(boss, mine[-900:], None)
     pilot = await site.pilot()
-    assert (await pilot.offer())["job"] == mine[0]
+    assert mine[0] in [(await pilot.offer())["job"] for _ in range(2)]  # the other one may be Bob's
 
 
 async def test_running_jobs_go_on_or_are_killed_as_it_was_said(site: Site) -> None:
