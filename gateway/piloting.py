@@ -174,9 +174,9 @@ async def offer(who: rights.Pilot, row: Current, outside: Outside, holding: Held
 
 
 async def _match(world: World, who: Principal, given: Given, id_: UUID) -> Json | None:
-    """Everything the pilot needs for the job; None when the job is not this pilot's any more."""
+    """Everything the pilot needs for the job; None when the job is not this pilot's any more, or was begun by it."""
     rows = await world.read(jobs.some(who.vo, [given.job]))
-    if not rows or not held(rows[0], who, given.attempt):
+    if not rows or not held(rows[0], who, given.attempt) or rows[0]["status"] != JobStatus.MATCHED:
         return None
     events = await stories.told(world, given.job)
     names = [parse_pfn(name) for name in stories.submitted(events).sandboxes]

@@ -24,6 +24,7 @@ class Journal:
         self.pending: List[Report] = []
         self.last = 0
         self.ended = False
+        self.refused: Optional[str] = None  # the code of the first report that was not accepted
 
 
 class Outbox:
@@ -32,6 +33,7 @@ class Outbox:
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._lock = threading.Lock()
+        self._answered = threading.Condition(self._lock)
         self._journals: Dict[Key, Journal] = {}
         os.makedirs(directory, mode=0o700, exist_ok=True)
         for name in sorted(os.listdir(directory)):
@@ -80,6 +82,26 @@ class Outbox:
                 journal = self._journals.get((job, attempt))
                 if journal is not None:
                     self._settle(job, attempt, journal, done)
+            self._answered.notify_all()
+
+    def refuse(self, job: int, attempt: int, seq: int, code: str) -> None:
+        """The gateway did not accept a report; it is settled all the same."""
+        with self._lock:
+            journal = self._journals.get((job, attempt))
+            if journal is not None:
+                journal.refused = journal.refused or code
+        self.settle([(job, attempt, seq)])
+
+    def open(self, job: int, attempt: int, seconds: float) -> bool:
+        """Whether a report of this attempt has no answer yet, after waiting for one for so long."""
+        with self._lock:
+            self._answered.wait_for(lambda: not self._journals[job, attempt].pending, seconds)
+            return bool(self._journals[job, attempt].pending)
+
+    def refused(self, job: int, attempt: int) -> Optional[str]:
+        """Why a report of this attempt was not accepted."""
+        with self._lock:
+            return self._journals[job, attempt].refused
 
     def unfinished(self) -> Dict[Key, Dict[str, Any]]:
         """The attempts that were begun and have no final report, with their facts."""

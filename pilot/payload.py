@@ -17,6 +17,7 @@ from pilot.vigil import Stop, Vigil
 from pilot.watchdog import RESERVE_MB, Limits, Table, Watchdog, process_of
 
 PATIENCE = 3600.0  # seconds: how long sandboxes are tried when nobody answers
+ANSWER = 0.5  # seconds between looks whether somebody ended us while we wait for an answer
 ADDRESS = 300.0  # seconds: after this a new signed address is asked for
 MARGIN = 1.2  # a payload may use so much more CPU than it asked for
 LONGEST = 3 * 86400.0  # seconds: no payload runs longer
@@ -70,6 +71,7 @@ class Payload:
     def run(self, changed: Callable[[], None]) -> None:
         """Do the job; whatever happens, exactly one final report is written. `changed`: processors became free."""
         try:
+            self._claim(changed)
             self._fetch_inputs()
             status = self._execute()
             self.running = False
@@ -100,6 +102,18 @@ class Payload:
         usage.pop("max_rss_mb")
         stdout = launch.tail(os.path.join(self._work, self._output.stdout))
         return dict(usage, job=self.job, attempt=self.attempt, stdout_tail=stdout)
+
+    def _claim(self, changed: Callable[[], None]) -> None:
+        """Say that we begin, and begin when that was accepted: a match that nobody confirmed is given to others."""
+        self._report("started", host=socket.gethostname())
+        changed()
+        end = min(time.monotonic() + PATIENCE, self._place.slot_end)
+        while self._place.outbox.open(self.job, self.attempt, ANSWER):
+            if self._stop.code or time.monotonic() > end:
+                raise Failed("payload-lost", detail="the start was not confirmed")
+        code = self._place.outbox.refused(self.job, self.attempt)
+        if code:
+            raise Failed("payload-lost", detail="the start was refused: " + code)
 
     def _fetch_inputs(self) -> None:
         shutil.rmtree(self._root, ignore_errors=True)
@@ -138,15 +152,15 @@ class Payload:
                 raise
             raise Failed("executable-missing", detail=str(error))
         self._dog = Watchdog(process.pid, self._root, self._limits(), self._place.table)
-        self._started(process.pid)
+        self._note(process.pid)
         interval = min(5.0, self._place.gateway.heartbeat / 3)
         return Vigil(self._dog, self._stop, interval, self._place.grace).wait(process)
 
-    def _started(self, pid: int) -> None:
+    def _note(self, pid: int) -> None:
+        """For who starts again after us, to end what we left running."""
         known = process_of(pid)
-        host = socket.gethostname()
-        self._place.outbox.note(self.job, self.attempt, group=pid, born=known.born if known else 0, host=host)
-        self._report("started", host=host, pid=pid)
+        born, host = known.born if known else 0, socket.gethostname()
+        self._place.outbox.note(self.job, self.attempt, group=pid, born=born, host=host)
 
     def _conclude(self, status: int) -> None:
         killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None

@@ -105,9 +105,9 @@ class Reporting:
     def _drop(self, report: Dict[str, Any], code: str) -> None:
         job, attempt, seq = _key(report)
         say("report-refused", job=job, attempt=attempt, seq=seq, kind=report["kind"], code=code)
-        self._outbox.settle([(job, attempt, seq)])
         if code in OVER:
             self._stop(job, attempt, "killed")
+        self._outbox.refuse(job, attempt, seq, code)
 
     def _note_denial(self, denied: bool) -> None:
         if not denied:

@@ -1,7 +1,8 @@
 """Private servers for those who ask for them; nothing is started that no test wants."""
 
 import os
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -11,6 +12,7 @@ import pytest
 from servers import DEBIAN_POSTGRES, Missing, PostgreSQL, RabbitMQ, SeaweedFS, Server, Servers, wheel_postgres
 
 NOT_RUN = "NOT RUN, a server is missing: "
+CLEANING = 120.0  # seconds
 S = TypeVar("S", bound=Server)
 _numbers = count(1)
 
@@ -123,6 +125,21 @@ def not_run(reason: str) -> NoReturn:
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         pytest.fail(NOT_RUN + reason, pytrace=False)
     pytest.skip(NOT_RUN + reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """Cleaning up has its own time: pytest-timeout stops its clock at a failure, and what hung then hung for ever."""
+    signal.signal(signal.SIGALRM, _hangs)
+    signal.setitimer(signal.ITIMER_REAL, CLEANING, CLEANING)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _hangs(*_: object) -> NoReturn:
+    pytest.fail(f"cleaning up took more than {CLEANING} s")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -93,7 +93,7 @@ def test_a_missing_executable_is_named(gateway: Stub, pilots: Pilots) -> None:
     pilots.run("--max-jobs", "1")
     failed = gateway.final(5)
     assert (failed["code"], failed["detail"]) == ("executable-missing", "no-such-program")
-    assert gateway.kinds(5) == ["failed"]
+    assert gateway.kinds(5) == ["started", "failed"]
 
 
 def test_usage_is_measured(gateway: Stub, pilots: Pilots) -> None:

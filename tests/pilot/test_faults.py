@@ -71,9 +71,8 @@ def test_a_token_that_is_not_valid_any_more_is_renewed(gateway: Stub, pilots: Pi
 
 
 def test_reports_wait_for_a_gateway_that_is_away(gateway: Stub, pilots: Pilots, tmp_path: Path) -> None:
-    gateway.give(5, "run.sh", gateway.script(f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"))
     pilot = pilots.start("--max-jobs", "1")
-    gateway.until(lambda: gateway.kinds(5) == ["started"])
+    _until_it_runs(gateway, 5, tmp_path)
     gateway.away = True
     (tmp_path / "go").touch()
     _until_logged(pilots, "kind=completing")
@@ -103,12 +102,54 @@ def test_a_refused_report_is_dropped_and_holds_up_nothing(gateway: Stub, pilots:
     assert "report-refused job=7 attempt=1 seq=2 kind=completing code=job-state" in pilots.log.read_text()
 
 
-def test_reports_that_the_gateway_cannot_read_are_sent_one_by_one(gateway: Stub, pilots: Pilots) -> None:
+def test_reports_that_the_gateway_cannot_read_are_sent_one_by_one(
+    gateway: Stub, pilots: Pilots, tmp_path: Path
+) -> None:
+    pilot = pilots.start("--max-jobs", "1")
+    _until_it_runs(gateway, 8, tmp_path)
     gateway.before["reports"] = [Status(422, {"code": "malformed"})] * 2
-    gateway.give(8)
+    (tmp_path / "go").touch()
+    assert pilot.wait(60) == 0
+    assert gateway.kinds(8) == ["started", "done"]
+
+
+def test_a_payload_begins_when_its_start_was_confirmed_and_not_before(
+    gateway: Stub, pilots: Pilots, tmp_path: Path
+) -> None:
+    gateway.before["reports"] = [Drop() for _ in range(4)]
+    gateway.give(20, "run.sh", gateway.script(f"echo run >> {tmp_path}/runs"))
+    pilot = pilots.start("--max-jobs", "1")
+    while gateway.before["reports"]:
+        assert not (tmp_path / "runs").exists()
+        time.sleep(0.02)
+    assert pilot.wait(60) == 0
+    assert gateway.kinds(20) == ["started", "completing", "done"]
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def test_an_attempt_whose_pilot_died_unconfirmed_is_lost_and_never_begun(
+    gateway: Stub, pilots: Pilots, tmp_path: Path
+) -> None:
+    gateway.before["reports"] = [Drop()] * 1000
+    gateway.give(21, "run.sh", gateway.script(f"echo run >> {tmp_path}/runs"))
+    first = pilots.start()
+    _until_logged(pilots, "call=reports")
+    first.kill()
+    first.wait()
+    gateway.before["reports"] = []
+    assert pilots.run("--idle-exit", "0.5") == 0
+    assert gateway.final(21)["code"] == "payload-lost"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_payload_whose_start_is_refused_is_not_begun(gateway: Stub, pilots: Pilots, tmp_path: Path) -> None:
+    gateway.refuse["started"] = "job-state"
+    gateway.give(22, "run.sh", gateway.script(f"echo run >> {tmp_path}/runs"))
     assert pilots.run("--max-jobs", "1") == 0
-    assert gateway.final(8)["kind"] == "done"
-    assert gateway.kinds(8) == ["completing", "done"]
+    assert (gateway.final(22)["code"], gateway.final(22)["detail"]) == (
+        "payload-lost", "the start was refused: job-state"
+    )  # fmt: skip
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_payload_that_is_not_ours_any_more_is_ended(gateway: Stub, pilots: Pilots) -> None:
@@ -122,7 +163,7 @@ def test_who_starts_again_delivers_reports_and_ends_orphans(gateway: Stub, pilot
     gateway.give(10)
     gateway.give(11, "run.sh", gateway.script(f"echo $$ > {tmp_path}/pid; exec sleep 300"))
     first = pilots.start()
-    gateway.until(lambda: gateway.kinds(11) == ["started"] and gateway.kinds(10)[-1:] == ["done"])
+    gateway.until(lambda: (tmp_path / "pid").exists() and gateway.kinds(10)[-1:] == ["done"])
     gateway.away = True
     first.kill()
     first.wait()
@@ -136,14 +177,17 @@ def test_who_starts_again_delivers_reports_and_ends_orphans(gateway: Stub, pilot
     assert len({body["incarnation"] for body in gateway.named("token")}) == 1
 
 
-def test_reports_that_could_not_be_delivered_are_delivered_by_the_next_start(gateway: Stub, pilots: Pilots) -> None:
-    gateway.give(12)
-    gateway.before["reports"] = [Drop()] * 1000
+def test_reports_that_could_not_be_delivered_are_delivered_by_the_next_start(
+    gateway: Stub, pilots: Pilots, tmp_path: Path
+) -> None:
     first = pilots.start()
+    _until_it_runs(gateway, 12, tmp_path)
+    gateway.before["reports"] = [Drop()] * 1000
+    (tmp_path / "go").touch()
     _until_logged(pilots, "kind=done")
     first.kill()
     first.wait()
-    assert gateway.reports == []
+    assert gateway.kinds(12) == ["started"]
     gateway.before["reports"] = []
     assert pilots.run("--idle-exit", "0.5") == 0
     assert [(report["seq"], report["kind"]) for report in gateway.reports] == [
@@ -179,6 +223,12 @@ def test_a_match_nobody_can_read_does_not_stop_the_pilot(gateway: Stub, pilots: 
 def test_nobody_answers_at_all(pilots: Pilots) -> None:
     pilots.url = "http://127.0.0.1:9"
     assert pilots.run("--idle-exit", "1") == 1
+
+
+def _until_it_runs(gateway: Stub, job: int, place: Path) -> None:
+    """Give a job that runs until there is a file `go`, and wait for its start."""
+    gateway.give(job, "run.sh", gateway.script(f"while [ ! -e {place}/go ]; do sleep 0.05; done"))
+    gateway.until(lambda: gateway.kinds(job) == ["started"])
 
 
 def _until_logged(pilots: Pilots, text: str) -> None:

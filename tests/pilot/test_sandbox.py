@@ -155,7 +155,7 @@ def test_the_pilot_says_that_a_sandbox_is_hostile(gateway: Stub, pilots: Pilots,
     pilots.run("--max-jobs", "1")
     failed = gateway.final(1)
     assert (failed["code"], failed["reason"]) == ("sandbox-download", "unsafe")
-    assert gateway.kinds(1) == ["failed"]
+    assert gateway.kinds(1) == ["started", "failed"]
 
 
 def test_the_pilot_does_not_run_with_a_wrong_input(gateway: Stub, pilots: Pilots) -> None:
