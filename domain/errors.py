@@ -72,6 +72,18 @@ class Code(Enum):
     FORBIDDEN = Advice("this needs {right}", Who.USER, "spinor whoami")
     SUSPENDED = Advice("the {kind} {name} is suspended{until}: {reason}", Who.USER, "ask {support}")
     SUSPENSION = Advice("that cannot be suspended: {problem}", Who.USER, "spinor suspensions")
+    # configuration
+    CONFIGURATION = Advice("{field}: {problem}", Who.USER,
+                           "correct it and try again; spinor config schema says what there is")  # fmt: skip
+    REVISION = Advice("the configuration has changed: revision {newest} is the newest, not {expected}", Who.USER,
+                      "look at the change with spinor config diff {expected}, then try again")  # fmt: skip
+    REVISION_UNKNOWN = Advice("there is no revision {revision}, the newest is {newest}", Who.USER,
+                              "spinor config history")  # fmt: skip
+    NOT_YOUR_SECTION = Advice("{place} is not for an administrator of {vo} to change", Who.USER,
+                              "ask an administrator of the installation: spinor config show /systems")  # fmt: skip
+    VO_BROKEN = Advice("the configuration of {vo} cannot be read: {field}: {problem}", Who.OPERATOR,
+                       "spinor config show /registry/{vo}, or spinor config rollback")  # fmt: skip
+    VO_UNKNOWN = Advice("there is no VO {vo} here", Who.USER, "spinor vo list")
     # the system
     BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_AWAY = Advice("the database cannot be reached, or its disk is full", Who.OPERATOR, "spinor doctor")

@@ -12,6 +12,7 @@ from sqlalchemy import Select
 from domain.errors import Refused
 from domain.matching import Offer
 from domain.messages import Command, Event, Recorded
+from domain.schema import Configuration
 from gateway.objects import Objects
 
 Row = Mapping[str, Any]
@@ -118,6 +119,9 @@ class World(Protocol):
 
     def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Refused | None:
         """Why a user of this group and VO must not go on, if something does; `alone`: only themselves count."""
+
+    def configuration(self) -> Configuration:
+        """The configuration in force: registry, operations and resources by VO."""
 
     def issue(self, who: Principal, seconds: int) -> str:
         """An access token for `who`."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from domain.configuration import Installation
 from domain.job import Job
 from domain.pilot import Pilot
 from domain.submission import MakeSubmission
@@ -24,7 +25,7 @@ from infra.witness import Witness
 from projections import activity, assignments, jobs, pilot_queue, pilots, suspensions
 
 CORE = System(
-    aggregates=(Job, Pilot, Suspension),
+    aggregates=(Job, Pilot, Installation, Suspension),
     policies=(
         scheduling.policy,
         deadlines.jobs,
@@ -107,5 +108,5 @@ async def everything(runtime: Runtime) -> list[asyncio.Task[None]]:
     await consume(runtime)
     await project(runtime)
     parts = [*relay(runtime), timers(runtime), match(runtime), runtime.wakes.listen(), runtime.liveness.run(),
-             runtime.suspensions.run()]  # fmt: skip
+             runtime.suspensions.run(), runtime.configuration.run()]  # fmt: skip
     return [asyncio.create_task(part) for part in parts]

@@ -31,7 +31,7 @@ from pilot.build import build
 
 MONTH = 30 * 86400  # seconds
 SITE = "Laptop"
-RIGHTS = frozenset({"NormalUser", "JobAdministrator", "Operator", "ServiceAdministrator"})
+RIGHTS = frozenset({"NormalUser", "JobAdministrator", "Operator", "ServiceAdministrator", "CSAdministrator"})
 AGAIN = 2.0  # seconds before a pilot that ended is replaced
 LEASH = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()  # pilots end with us, however we end
 SHORT = 20.0  # seconds that a healthy pilot lives at least

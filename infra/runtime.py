@@ -15,6 +15,7 @@ from infra.bus.inbox import Programs
 from infra.bus.interface import Bus
 from infra.bus.local import LocalBus
 from infra.bus.rabbit import RabbitBus
+from infra.configuration import Configurations, loaded
 from infra.deadletters import bury
 from infra.decider import Decider
 from infra.dispatch import Dispatcher
@@ -48,6 +49,7 @@ class Runtime:
     wakes: Wakes
     liveness: Liveness
     suspensions: Suspensions
+    configuration: Configurations
     partitions: int
     url: str
     migrated: Sequence[str] = ()
@@ -83,9 +85,10 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         stack.push_async_callback(bus.close)
         await _reached(bus)
         partitions = await pool.fetchval("select partitions from installation")
+        configuration = await loaded(system, store, wakes, settings.vo)
         yield Runtime(
             system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool),
-            Suspensions(pool, wakes), partitions, url, migrated,
+            Suspensions(pool, wakes), configuration, partitions, url, migrated,
         )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> N
         await app.consume(runtime, names)
     if "project" in parts:
         await app.project(runtime, names)
-    loops = [runtime.wakes.listen(), runtime.liveness.run(), runtime.suspensions.run()]
+    loops = [runtime.wakes.listen(), runtime.liveness.run(), runtime.suspensions.run(), runtime.configuration.run()]
     loops += app.relay(runtime) if "relay" in parts else []
     loops += [app.timers(runtime)] if "timers" in parts else []
     loops += [app.match(runtime)] if "match" in parts else []

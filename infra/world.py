@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.errors import Code, Refused
 from domain.matching import Offer
 from domain.messages import Command, Event, Recorded
+from domain.schema import Configuration
 from gateway.edge import correlation
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
@@ -193,6 +194,9 @@ class RuntimeWorld:
     def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Refused | None:
         found = self._runtime.suspensions.of(vo, subject, group, alone=alone)
         return found.refusal("an operator of your VO") if found else None
+
+    def configuration(self) -> Configuration:
+        return self._runtime.configuration.current
 
     def issue(self, who: Principal, seconds: int) -> str:
         return self._tokens.issue(who, seconds)

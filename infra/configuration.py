@@ -1,0 +1,116 @@
+"""The configuration in force in this process: read from the log, followed as it changes, always at hand."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from domain.configuration import STREAM, Installation
+from domain.errors import Refused
+from domain.messages import Event, Recorded
+from domain.schema import Vo, builtin, read
+from infra.store import SELECT, TROUBLE, Store, table
+from infra.system import System
+from infra.wake import Wakes
+
+LOOK = 4.0  # seconds between two looks when nobody wakes us: a change is in force within 5
+AFTER = f"{SELECT.format(log=table(Installation.LOG))} where stream_id = $1 and version >= $2 order by version"
+log = structlog.get_logger("spinor")
+
+
+class Configurations:
+    """`current` is the newest configuration, `revision` its number, 0 for the built-in one of a fresh installation.
+
+    `changed` is set when a newer one is in force, and is another event afterwards.
+    """
+
+    def __init__(self, system: System, store: Store, wakes: Wakes, vo: str) -> None:
+        self.changed = asyncio.Event()
+        self.fault = ""  # why the newest revision could not be read, if so
+        self.builtin = builtin(vo)
+        self.current = read(self.builtin)
+        self.events: tuple[Recorded[Event], ...] = ()  # every revision, oldest first
+        self._installation = Installation()
+        self._kept = Installation in system.aggregates
+        self._store = store
+        self._wakes = wakes
+
+    @property
+    def revision(self) -> int:
+        """The number of the revision in force."""
+        return self.current.revision
+
+    def vo(self, name: str) -> Vo | None:
+        """What holds for a VO; None for one that is unknown or broken."""
+        return self.current.vo(name)
+
+    def document_at(self, revision: int) -> dict[str, Any]:
+        """The document as it was at a revision; 0 is the built-in one."""
+        return self._installation.at(revision) if revision else self.builtin
+
+    async def load(self) -> None:
+        """Bring it up to the newest revision."""
+        if not self._kept:
+            return
+        rows = await self._store.pool.fetch(AFTER, STREAM, max(self.revision, 1))
+        try:
+            events = [self._store.recorded(row) for row in rows]
+        except Refused as refusal:  # written by a newer release: the last one that we understand stays in force
+            self._cannot(refusal.what)
+            return
+        if self.revision and (not events or events[0].id != self._installation.head):
+            self._begin_again()  # the database is another one than it was, or came back in an earlier state
+            await self.load()
+            return
+        self._take(events[1:] if self.revision else events)
+
+    async def run(self) -> None:
+        """Follow changes until cancelled."""
+        woken = self._wakes.event(Installation.LOG)
+        try:
+            while self._kept or await asyncio.Event().wait():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), LOOK)
+                woken.clear()
+                try:
+                    await self.load()
+                except TROUBLE as fault:
+                    log.warning("configuration not looked at", reason=str(fault) or repr(fault))
+        finally:
+            self._wakes.drop(Installation.LOG, woken)
+
+    def _take(self, events: Sequence[Recorded[Event]]) -> None:
+        self.fault = ""
+        if not events:
+            return
+        for event in events:
+            self._installation = self._installation.evolve(event)
+        self.events += tuple(events)
+        self.current = read(self._installation.document, self._installation.revision, self.current)
+        for problem in self.current.problems:
+            log.error("configuration broken", field=problem.field, problem=problem.problem)
+        self._announce()
+
+    def _begin_again(self) -> None:
+        self._installation = Installation()
+        self.events = ()
+        self.current = read(self.builtin)
+        self._announce()
+
+    def _announce(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    def _cannot(self, reason: str) -> None:
+        if reason != self.fault:
+            log.error("configuration not understood", reason=reason)
+        self.fault = reason
+
+
+async def loaded(system: System, store: Store, wakes: Wakes, vo: str) -> Configurations:
+    """The configurations of a process, at the newest revision."""
+    found = Configurations(system, store, wakes, vo)
+    await found.load()
+    return found
