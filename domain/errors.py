@@ -69,6 +69,26 @@ class Code(Enum):
     OBJECTS_REFUSED = Advice("the object store refused: {reason}", Who.OPERATOR, "spinor doctor")
     # access
     NO_TOKEN = Advice("no valid credential came with the request", Who.USER, "spinor login")
+    TOKEN_REUSED = Advice("Revoked refresh token reused: potential attack detected. You must authenticate again",
+                          Who.USER, "spinor login")  # fmt: skip
+    TOKEN_INVALID = Advice("{problem}", Who.USER, "spinor login")
+    SESSION_UNKNOWN = Advice("Token {session} not found", Who.USER, "spinor login")
+    NOT_MEMBER = Advice("User is not a member of the requested group ({name}, {group})", Who.USER,
+                        "ask for another group, or ask the administrators of {vo}: {support}")  # fmt: skip
+    NOT_REGISTERED = Advice("{name} logged in at the identity provider, but belongs to no group of {vo}", Who.USER,
+                            "ask the administrators of {vo}: {support}")  # fmt: skip
+    PROPERTY_NOT_YOURS = Advice("{wanted} are not valid properties for user {name}, available values: {available}",
+                                Who.USER, "ask for these only")  # fmt: skip
+    SCOPE = Advice("{problem}", Who.USER, "see /.well-known/dirac-metadata for VOs and their groups")
+    CLIENT_UNKNOWN = Advice("{problem}", Who.USER, "use a client that this installation knows")
+    GRANT = Advice("{problem}", Who.USER, "begin again: spinor login {vo}")
+    NO_PROVIDER = Advice("{vo} has no identity provider here", Who.OPERATOR,
+                         "spinor up writes credentials on this machine; else configure Registry.{vo}.idp")  # fmt: skip
+    PROVIDER_AWAY = Advice("the identity provider of {vo} does not answer as it should: {problem}", Who.OPERATOR,
+                           "try again later; if it stays so, tell the administrators of {vo}")  # fmt: skip
+    PROVIDER_REFUSED = Advice("the identity provider of {vo} does not accept the login: {problem}", Who.USER,
+                              "begin again: spinor login {vo}")  # fmt: skip
+    TOO_MANY_GUESSES = Advice("too many wrong attempts came from there", Who.USER, "wait a minute, then try again")
     FORBIDDEN = Advice("this needs {right}", Who.USER, "spinor whoami")
     SUSPENDED = Advice("the {kind} {name} is suspended{until}: {reason}", Who.USER, "ask {support}")
     SUSPENSION = Advice("that cannot be suspended: {problem}", Who.USER, "spinor suspensions")

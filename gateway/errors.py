@@ -10,11 +10,15 @@ from domain.errors import Code, Refused
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5  # seconds
-AGAIN = frozenset({Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BUSY, Code.DEADLINE, Code.TOO_MANY_HELD})
+AGAIN = frozenset({Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BUSY, Code.DEADLINE, Code.TOO_MANY_HELD,
+                   Code.TOO_MANY_GUESSES})  # fmt: skip
 LATER = AGAIN | {Code.BROKEN}  # says nothing about the request itself: the same one may succeed another time
 
 STATUS: Mapping[Code, int] = {
-    **dict.fromkeys((Code.NO_TOKEN,), 401),
+    **dict.fromkeys((Code.NO_TOKEN, Code.TOKEN_REUSED, Code.TOKEN_INVALID, Code.PROVIDER_REFUSED), 401),
+    **dict.fromkeys((Code.NOT_MEMBER, Code.NOT_REGISTERED, Code.PROPERTY_NOT_YOURS), 403),
+    Code.PROVIDER_AWAY: 502,
+    Code.TOO_MANY_GUESSES: 429,
     **dict.fromkeys((Code.FORBIDDEN, Code.JOB_NOT_YOURS, Code.PILOT_SECRET, Code.PILOT_JOB, Code.SUSPENDED), 403),
     **dict.fromkeys((Code.JOB_UNKNOWN, Code.PILOT_UNKNOWN, Code.SANDBOX_UNKNOWN, Code.NOT_FOUND), 404),
     **dict.fromkeys((Code.NO_OUTPUT, Code.TOPIC_UNKNOWN), 404),
@@ -56,7 +60,7 @@ def problem(refused: Refused, status: int = 0, **more: Any) -> Response:
     headers = {}
     if refused.code in AGAIN:
         headers["Retry-After"] = str(RETRY_AFTER)
-    if refused.code is Code.NO_TOKEN:
+    if refused.code in (Code.NO_TOKEN, Code.TOKEN_REUSED, Code.TOKEN_INVALID):
         headers["WWW-Authenticate"] = "Bearer"
     # Plain ASCII: what is refused may hold text that no encoding can write.
     body = json.dumps(more | explained(refused) | frame, default=str).encode()

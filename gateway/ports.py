@@ -19,16 +19,28 @@ Row = Mapping[str, Any]
 
 
 class Principal(Struct, frozen=True):
-    """Who asks: a user (`subject` is a pseudonym) or a pilot (`subject` is its stamp, `incarnation` its process)."""
+    """Who asks.
 
-    kind: str  # "user" or "pilot"
+    user     `subject` is the pseudonym of (VO, issuer, sub), `sub` what the token shows to clients: `vo:sub`
+    service  a client of this installation: `subject` is its name
+    pilot    `subject` is its stamp, `incarnation` its process
+    job      on its owner's behalf: `subject` is the owner, `job`, `attempt` and `pilot` say which
+    """
+
+    kind: str  # "user", "service", "pilot" or "job"
     subject: str
     vo: str
     name: str = ""
     group: str = ""
     rights: frozenset[str] = frozenset()
-    token: str = ""
+    token: str = ""  # the id of the credential, never the credential
     incarnation: int = 0
+    sub: str = ""
+    session: str = ""  # of a user who logged in
+    job: int = 0
+    attempt: int = 0
+    pilot: str = ""
+    until: int = 0  # the end of the token, in seconds since 1970
 
     @property
     def actor(self) -> str:

@@ -34,11 +34,11 @@ class Anybody(Rule):
 
 
 class Holder(Rule):
-    """Whoever holds a token of this kind, with one of these rights where any are named."""
+    """Whoever holds a token of one of these kinds, with one of these rights where any are named."""
 
-    def __init__(self, name: str, kind: str, rights: frozenset[str] = frozenset()) -> None:
+    def __init__(self, name: str, kind: str | tuple[str, ...], rights: frozenset[str] = frozenset()) -> None:
         super().__init__(name)
-        self.kind = kind
+        self.kinds = (kind,) if isinstance(kind, str) else kind
         self.rights = rights
 
     async def __call__(self, outside: Outside, bearer: Bearer) -> Principal:
@@ -46,8 +46,8 @@ class Holder(Rule):
         if bearer is None:
             raise Refused(Code.NO_TOKEN)
         who = outside.verify(bearer.credentials)
-        if who.kind != self.kind:
-            raise Refused(Code.FORBIDDEN, right=f"the token of a {self.kind}")
+        if who.kind not in self.kinds:
+            raise Refused(Code.FORBIDDEN, right=f"the token of a {' or a '.join(self.kinds)}")
         if self.rights and not self.rights & who.rights:
             raise Refused(Code.FORBIDDEN, right=" or ".join(sorted(self.rights)))
         if refusal := self._suspended(outside, who):
@@ -69,10 +69,11 @@ class Managing(Holder):
 
 public = Anybody("public")
 signed = Anybody("signed")
-user = Holder("user", "user")
-administrator = Holder("administrator", "user", ADMINISTRATORS | OPERATORS)
-manager = Managing("manager", "user", MANAGERS)
-operator = Holder("operator", "user", OPERATORS)
+PEOPLE = ("user", "service")  # a service is a client with a secret of its own; its group says what it may do
+user = Holder("user", PEOPLE)
+administrator = Holder("administrator", PEOPLE, ADMINISTRATORS | OPERATORS)
+manager = Managing("manager", PEOPLE, MANAGERS)
+operator = Holder("operator", PEOPLE, OPERATORS)
 pilot = Holder("pilot", "pilot")
 
 User = Annotated[Principal, Depends(user)]

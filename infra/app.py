@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from domain.attempt import Attempt
 from domain.configuration import Installation
 from domain.job import Job
+from domain.keyring import Keyring
 from domain.pilot import Pilot
+from domain.session import Session
 from domain.submission import MakeSubmission
 from domain.suspension import Suspension
 from gateway.app import ROUTERS
@@ -22,10 +25,10 @@ from infra.seal import Sealer, signing_key
 from infra.system import System
 from infra.timers import Timers
 from infra.witness import Witness
-from projections import activity, assignments, jobs, pilot_queue, pilots, suspensions
+from projections import activity, assignments, jobs, pilot_queue, pilots, sessions, suspensions
 
 CORE = System(
-    aggregates=(Job, Pilot, Installation, Suspension),
+    aggregates=(Job, Pilot, Installation, Suspension, Keyring, Session, Attempt),
     policies=(
         scheduling.policy,
         deadlines.jobs,
@@ -41,6 +44,7 @@ CORE = System(
         pilot_queue.waiting,
         assignments.projection,
         pilots.projection,
+        sessions.projection,
         activity.projection,
         suspensions.projection,
     ),

@@ -19,11 +19,12 @@ from gateway.objects import Objects, routes
 from infra.bus.asyncapi import document
 from infra.bus.asyncapi_page import page
 from infra.guarded import Guarded
+from infra.keys import Keys
 from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
 from infra.runtime import Runtime
 from infra.settings import Settings
-from infra.tokens import Tokens, derived, installation_secret
+from infra.tokens import ISSUER, Tokens, derived, installation_secret
 from infra.world import RuntimeWorld
 
 GRACE = 2  # seconds that open requests get at the end; held offers are asked again by their pilots
@@ -66,7 +67,10 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     )
     secret = installation_secret(runtime.settings.secret.get_secret_value(), runtime.settings.data)
     objects, router = _objects(runtime.settings, secret, url)
-    world = RuntimeWorld(runtime, engine, objects, Tokens(secret))
+    tokens = Tokens(secret, runtime.settings.url or ISSUER)
+    keys = Keys(runtime, tokens)
+    await keys.load()
+    world = RuntimeWorld(runtime, engine, objects, tokens)
     routers = (*runtime.system.routers, _messages(runtime))
     application = create(world, routers, router, Limits(max_jobs=runtime.settings.max_jobs))
     config = uvicorn.Config(
@@ -76,6 +80,7 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # signals are the process's affair
     task = asyncio.create_task(server.serve(sockets=[listener]))
+    following = asyncio.create_task(keys.run())
     try:
         while not server.started and not task.done():
             await asyncio.sleep(0.01)
@@ -83,7 +88,8 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     finally:
         world.close()
         server.should_exit = True
-        await asyncio.gather(task, return_exceptions=True)
+        following.cancel()
+        await asyncio.gather(task, following, return_exceptions=True)
         listener.close()
         await engine.dispose()
 

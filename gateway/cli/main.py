@@ -56,6 +56,7 @@ SECTIONS = {
         "migrate",
         "lost",
         "restored",
+        "keys",
     ),
     "Parts, each a process of its own": ("gateway", "dispatch", "consume", "project", "relay", "match", "timers"),
 }
