@@ -43,6 +43,9 @@ class Code(Enum):
     PILOT_GONE = Advice("pilot {pilot} is {status}", Who.SITE, "spinor pilot show {pilot}")
     PILOT_SECRET = Advice("the pilot's secret is not accepted", Who.SITE, "spinor pilot show {pilot}")
     PILOT_JOB = Advice("job {job} is not a job of pilot {pilot}", Who.SITE, "spinor pilot show {pilot}")
+    # resources
+    RESOURCE = Advice("the status of {kind} {name} stays as it is: {problem}", Who.USER,
+                      "spinor resource show {kind}:{name}")  # fmt: skip
     # input
     JDL_SYNTAX = Advice("line {line}, column {column}: {problem}", Who.USER, "spinor job plan FILE")
     DESCRIPTION = Advice("{field}: {problem}", Who.USER, "spinor job plan FILE")

@@ -31,6 +31,11 @@ def suspension_stream(vo: str, kind: str, name: str) -> UUID:
     return uuid5(NAMES, f"suspension/{vo}/{kind}/{name}")
 
 
+def resource_stream(scope: str, kind: str, name: str) -> UUID:
+    """The stream of what is said of a resource, in one VO or (scope `""`) in all."""
+    return uuid5(NAMES, f"resource/{scope}/{kind}/{name}")
+
+
 def subject(vo: str, issuer: str, sub: str) -> str:
     """The pseudonym of a person in one VO: what events carry instead of a name."""
     return uuid5(NAMES, f"subject/{vo}/{issuer}/{sub}").hex

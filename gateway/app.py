@@ -18,6 +18,7 @@ from gateway import (
     page,
     piloting,
     pilots,
+    resources,
     sandboxes,
     submissions,
     suspensions,
@@ -32,7 +33,7 @@ from gateway.rights import signed
 
 ROUTERS = (
     submissions.router, jobs.router, why.router, pilots.router, piloting.router, sandboxes.router, system.router,
-    events.router, page.router, suspensions.router,
+    events.router, page.router, suspensions.router, resources.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

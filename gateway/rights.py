@@ -13,6 +13,7 @@ from gateway.ports import Outside, Principal, World
 
 ADMINISTRATORS = frozenset({"JobAdministrator"})
 OPERATORS = frozenset({"Operator", "ServiceAdministrator"})
+KEEPERS = OPERATORS | {"SiteManager"}
 MANAGERS = OPERATORS | {"UserManager"}
 SEE_ALL = ADMINISTRATORS | OPERATORS | {"JobMonitor"}
 _bearer = HTTPBearer(auto_error=False, description="an access token of this installation")
@@ -73,12 +74,14 @@ PEOPLE = ("user", "service")  # a service is a client with a secret of its own; 
 user = Holder("user", PEOPLE)
 administrator = Holder("administrator", PEOPLE, ADMINISTRATORS | OPERATORS)
 manager = Managing("manager", PEOPLE, MANAGERS)
+keeper = Holder("keeper", PEOPLE, KEEPERS)
 operator = Holder("operator", PEOPLE, OPERATORS)
 pilot = Holder("pilot", "pilot")
 
 User = Annotated[Principal, Depends(user)]
 Administrator = Annotated[Principal, Depends(administrator)]
 Manager = Annotated[Principal, Depends(manager)]
+Keeper = Annotated[Principal, Depends(keeper)]
 Operator = Annotated[Principal, Depends(operator)]
 Pilot = Annotated[Principal, Depends(pilot)]
 

@@ -9,11 +9,12 @@ from domain.configuration import Installation
 from domain.job import Job
 from domain.keyring import Keyring
 from domain.pilot import Pilot
+from domain.resource import Resource
 from domain.session import Session
 from domain.submission import MakeSubmission
 from domain.suspension import Suspension
 from gateway.app import ROUTERS
-from handlers import deadlines, lost_pilots, rescheduling, scheduling, suspending
+from handlers import deadlines, lost_pilots, rescheduling, resource_terms, scheduling, suspending
 from infra import submitting
 from infra.consumers import follow_policy, follow_view
 from infra.epoch import Sentinel
@@ -25,10 +26,10 @@ from infra.seal import Sealer, signing_key
 from infra.system import System
 from infra.timers import Timers
 from infra.witness import Witness
-from projections import activity, assignments, jobs, pilot_queue, pilots, sessions, suspensions
+from projections import activity, assignments, jobs, pilot_queue, pilots, resource_status, sessions, suspensions
 
 CORE = System(
-    aggregates=(Job, Pilot, Installation, Suspension, Keyring, Session, Attempt),
+    aggregates=(Job, Pilot, Installation, Suspension, Keyring, Session, Attempt, Resource),
     policies=(
         scheduling.policy,
         deadlines.jobs,
@@ -37,6 +38,7 @@ CORE = System(
         rescheduling.policy,
         suspending.policy,
         suspending.jobs,
+        resource_terms.policy,
     ),
     projections=(
         jobs.projection,
@@ -47,6 +49,7 @@ CORE = System(
         sessions.projection,
         activity.projection,
         suspensions.projection,
+        resource_status.projection,
     ),
     routers=ROUTERS,
     lookups={
@@ -112,5 +115,5 @@ async def everything(runtime: Runtime) -> list[asyncio.Task[None]]:
     await consume(runtime)
     await project(runtime)
     parts = [*relay(runtime), timers(runtime), match(runtime), runtime.wakes.listen(), runtime.liveness.run(),
-             runtime.suspensions.run(), runtime.configuration.run()]  # fmt: skip
+             runtime.suspensions.run(), runtime.configuration.run(), runtime.resources.run()]  # fmt: skip
     return [asyncio.create_task(part) for part in parts]

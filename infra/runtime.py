@@ -23,6 +23,7 @@ from infra.epoch import Place
 from infra.liveness import Liveness
 from infra.migrate import migrate
 from infra.postgres import Embedded
+from infra.resources import Resources
 from infra.settings import Settings, reason
 from infra.store import Store
 from infra.suspensions import Suspensions
@@ -50,6 +51,7 @@ class Runtime:
     liveness: Liveness
     suspensions: Suspensions
     configuration: Configurations
+    resources: Resources
     partitions: int
     url: str
     migrated: Sequence[str] = ()
@@ -88,7 +90,7 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         configuration = await loaded(system, store, wakes, settings.vo)
         yield Runtime(
             system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool),
-            Suspensions(pool, wakes), configuration, partitions, url, migrated,
+            Suspensions(pool, wakes), configuration, Resources(pool, wakes), partitions, url, migrated,
         )  # fmt: skip
 
 

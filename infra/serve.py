@@ -75,13 +75,20 @@ async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> N
     if "relay" in parts:
         await app.sentinel(runtime).first()  # before that nobody may write
     await runtime.suspensions.read()  # nobody is served before it is known who must not be
+    await runtime.resources.read()
     if "dispatch" in parts:
         await app.dispatch(runtime)
     if "consume" in parts:
         await app.consume(runtime, names)
     if "project" in parts:
         await app.project(runtime, names)
-    loops = [runtime.wakes.listen(), runtime.liveness.run(), runtime.suspensions.run(), runtime.configuration.run()]
+    loops = [
+        runtime.wakes.listen(),
+        runtime.liveness.run(),
+        runtime.suspensions.run(),
+        runtime.configuration.run(),
+        runtime.resources.run(),
+    ]
     loops += app.relay(runtime) if "relay" in parts else []
     loops += [app.timers(runtime)] if "timers" in parts else []
     loops += [app.match(runtime)] if "match" in parts else []

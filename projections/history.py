@@ -10,6 +10,7 @@ import msgspec
 from domain.job import Job
 from domain.messages import Event, Recorded
 from domain.pilot import Pilot
+from domain.resource import Access, Resource
 from projections.failures import failure
 
 Names = Mapping[str, str]  # subjects -> names, ids of events -> what they were
@@ -124,6 +125,20 @@ def _freed(facts: Job.Freed) -> str:
     return f"the job is not held any more for {facts.code}{left}"
 
 
+def _status(facts: Resource.StatusSet) -> str:
+    until = f" until {facts.until:%Y-%m-%d %H:%M} UTC" if facts.until else ""
+    return f"{_resource(facts)} is {facts.status}{until}, was {facts.former}{_reason(facts)}"
+
+
+def _expired(facts: Resource.StatusExpired) -> str:
+    return f"{_resource(facts)} is {facts.status} again: the time of {facts.former} is over"
+
+
+def _resource(facts: Resource.StatusSet | Resource.StatusExpired) -> str:
+    access = "" if facts.access is Access.ALL else f" ({facts.access})"
+    return f"{facts.kind} {facts.name}{access}" + (f" in {facts.scope}" if facts.scope else "")
+
+
 def _matched(facts: Job.Matched) -> str:
     return f"pilot {facts.pilot}{_place(facts)} got the job (attempt {facts.attempt})"
 
@@ -151,5 +166,7 @@ SENTENCES: Sentences = {
     Pilot.Admitted: lambda facts: f"pilot {facts.stamp} proved itself (process {facts.incarnation})",
     Pilot.Started: lambda facts: f"pilot {facts.stamp} works{_place(facts)}",
     Pilot.Retired: lambda facts: f"pilot {facts.stamp} ended{_reason(facts)} after {facts.jobs_run} jobs",
+    Resource.StatusSet: _status,
+    Resource.StatusExpired: _expired,
     Pilot.Lost: lambda facts: f"pilot {facts.stamp} went silent",
 }

@@ -10,7 +10,7 @@ import typer.exceptions
 from typer.core import TyperGroup
 
 from domain.errors import Code, Refused
-from gateway.cli import acts, follow, history, jobs, letters, pilots, submit, suspensions, system, wait
+from gateway.cli import acts, follow, history, jobs, letters, pilots, resources, submit, suspensions, system, wait
 from gateway.cli.ids import fields
 from gateway.cli.output import ACTORS, asked, called, note
 from gateway.cli.text import clean, to_json
@@ -36,6 +36,7 @@ GROUPS = (
     ("history", "Everything that happened to one thing, and because of what.", (history.add,)),
     ("pilot", "Look at pilots; without a command: run one here.", (pilots.add,)),
     ("queue", "What waits for pilots.", (pilots.add_queues,)),
+    ("resource", "Which sites, storage elements, nodes may be used.", (resources.add,)),
     ("log", "The log of events, live.", (follow.add,)),
     ("suspend", "Keep a user, a group or the VO from going on.", (suspensions.add_suspend,)),
     ("resume", "Let a suspended user, group or VO go on.", (suspensions.add_resume,)),
@@ -50,6 +51,7 @@ SECTIONS = {
         "suspend",
         "resume",
         "suspensions",
+        "resource",
         "dead-letters",
         "rebuild",
         "verify",

@@ -12,16 +12,18 @@ from domain.matching import Offer, Queue
 from domain.messages import Event, Recorded
 from domain.pilot import Pilot
 from domain.requirements import Requirements
+from domain.resource import Access, Resource, ResourceKind, ResourceStatus
 from domain.values import job_stream, pilot_stream
 from projections.failures import FAILURES, failure
 from projections.history import SECRET, SENTENCES, around, lines, sentence
 from projections.waiting import compared, rivals
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-EVERY = [*Job.events().values(), *Pilot.events().values()]
+EVERY = [*Job.events().values(), *Pilot.events().values(), *Resource.events().values()]
 SAMPLES: dict[Any, Any] = {
     int: 3, str: "word", float: 1.5, UUID: UUID(int=7), Requirements: Requirements(), dict: {"a": 1}, bool: True,
-    tuple: ("word",),
+    tuple: ("word",), ResourceKind: ResourceKind.SITE,
+    ResourceStatus: ResourceStatus.BANNED, Access: Access.READ,
 }  # fmt: skip
 
 

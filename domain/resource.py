@@ -1,0 +1,294 @@
+"""Whether a site, computing element, queue, storage element, node or pilot may be used, why not, and until when.
+
+A status is said for one VO, or by whoever runs the installation for all of them (scope `""`); the worse one counts. One
+that was set for a while gives way to the last one that was set for good.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, NamedTuple, Self
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.errors import Code, Refused
+from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorded
+from domain.values import resource_stream
+
+EVERYWHERE = ""  # the scope of a status that counts for all VOs
+INSTALLATION = "ServiceAdministrator"  # who may speak for all VOs
+PEOPLE = ("user:", "service:", "program:")  # who acts by rights, not by a rule of ours
+MOST_REASON = 512
+
+
+class ResourceKind(StrEnum):
+    """What has a status."""
+
+    SITE = "site"
+    CE = "ce"
+    QUEUE = "queue"
+    SE = "se"
+    NODE = "node"
+    PILOT = "pilot"
+
+
+class ResourceStatus(StrEnum):
+    """The statuses, best first."""
+
+    ACTIVE = "Active"
+    DEGRADED = "Degraded"  # usable, with problems
+    PROBING = "Probing"  # a few jobs find out whether it is well again
+    DRAINING = "Draining"  # what is there goes on, nothing new comes
+    BANNED = "Banned"
+    ERROR = "Error"  # its state could not be found out
+
+
+class Access(StrEnum):
+    """What is done to a storage element; everything else has one status for all."""
+
+    ALL = "all"
+    READ = "read"
+    WRITE = "write"
+    CHECK = "check"
+    REMOVE = "remove"
+
+
+STORAGE = (Access.READ, Access.WRITE, Access.CHECK, Access.REMOVE)
+LEVEL = {status: -number for number, status in enumerate(ResourceStatus)}
+GOOD = frozenset({ResourceStatus.ACTIVE, ResourceStatus.DEGRADED})
+OF_STORAGE = {
+    ResourceStatus.PROBING: frozenset({Access.CHECK}),
+    ResourceStatus.DRAINING: frozenset(STORAGE) - {Access.WRITE},
+}
+
+
+class ResourceCommand(Command, frozen=True):
+    """A command that concerns one resource, in one VO or everywhere."""
+
+    scope: str
+    kind: ResourceKind
+    name: str
+
+    @property
+    def stream(self) -> UUID:
+        return resource_stream(self.scope, self.kind, self.name)
+
+
+class SetResourceStatus(ResourceCommand, frozen=True):
+    """Say what may be done with it. No `access` means all; `author_name` is how people call whoever says it."""
+
+    TOPIC = "resource.set"
+    status: ResourceStatus
+    reason: str
+    until: datetime | None = None
+    access: tuple[Access, ...] = ()
+    author_name: str = ""
+
+
+class ExpireResourceStatus(ResourceCommand, frozen=True):
+    """The time of a status is over; `round` is the one it was set in, a later one stays."""
+
+    TOPIC = "resource.expire"
+    access: Access
+    round: int
+
+
+class Said(Struct, frozen=True):
+    """A status, why, by whom, until when; `round` counts what was said of the resource."""
+
+    status: ResourceStatus = ResourceStatus.ACTIVE
+    reason: str = ""
+    author: str = ""
+    author_name: str = ""
+    until: datetime | None = None
+    round: int = 0
+
+
+class Resource(Aggregate, frozen=True):
+    """What was said of one resource: what counts now, and what will count when that is over."""
+
+    TOPIC = "resource"
+    LOG = "resources"
+
+    round: int = 0
+    now: Mapping[Access, Said] = {}
+    good: Mapping[Access, Said] = {}  # the last ones that were said for good
+
+    class StatusSet(Event, frozen=True):
+        """Somebody, or a policy, set a status."""
+
+        TOPIC = "resource.status-set"
+        SEALED: ClassVar[dict[str, str]] = {"author_name": "author"}
+        scope: str
+        kind: ResourceKind
+        name: str
+        access: Access
+        status: ResourceStatus
+        former: ResourceStatus
+        reason: str
+        round: int
+        author: str
+        author_name: str = ""
+        until: datetime | None = None
+
+    class StatusExpired(Event, frozen=True):
+        """The time of a status is over: what was said before for good counts again."""
+
+        TOPIC = "resource.status-expired"
+        SEALED: ClassVar[dict[str, str]] = {"author_name": "author"}
+        scope: str
+        kind: ResourceKind
+        name: str
+        access: Access
+        status: ResourceStatus
+        former: ResourceStatus
+        reason: str
+        round: int
+        author: str
+        author_name: str = ""
+
+    def decide(self, command: Command, origin: Origin) -> Decision:
+        """As every aggregate; and nobody speaks for another VO, few for all of them."""
+        scope = getattr(command, "scope", EVERYWHERE)
+        if scope and scope != origin.vo:
+            raise Refused(Code.FORBIDDEN, right=f"to belong to the VO {scope}")
+        if not scope and origin.actor.startswith(PEOPLE) and INSTALLATION not in origin.rights:
+            raise Refused(Code.FORBIDDEN, right=f"{INSTALLATION}, for it concerns all VOs")
+        return super().decide(command, origin)
+
+    def set(self, command: SetResourceStatus, origin: Origin) -> Decision:
+        """With a reason, and not into the past. Saying the same again changes nothing.
+
+        A policy does not make better what a person has made worse.
+        """
+        accesses = _accesses(command, origin)
+        round_ = self.round
+        person, author = origin.actor.startswith(PEOPLE), origin.actor.removeprefix("user:")
+        for access in accesses:
+            old = self.now.get(access, Said())
+            said = Said(command.status, command.reason[:MOST_REASON], author, command.author_name, command.until)
+            if (old.status, old.reason, old.until, old.author) == (said.status, said.reason, said.until, said.author):
+                continue
+            if not person and _by_person(old) and LEVEL[said.status] >= LEVEL[old.status]:
+                continue
+            round_ += 1
+            yield Resource.StatusSet(
+                command.scope, command.kind, command.name, access, said.status, old.status, said.reason, round_,
+                author, command.author_name, command.until,
+            )  # fmt: skip
+
+    def expire(self, command: ExpireResourceStatus, origin: Origin) -> Decision:
+        """Only what still counts expires."""
+        old = self.now.get(command.access, Said())
+        if old.until is None or old.round != command.round:
+            return
+        back = self.good.get(command.access, Said())
+        yield Resource.StatusExpired(
+            command.scope, command.kind, command.name, command.access, back.status, old.status, back.reason,
+            self.round + 1, back.author, back.author_name,
+        )  # fmt: skip
+
+    def evolve(self, event: Recorded[Event]) -> Self:
+        """The resource after the event."""
+        facts = event.event
+        if not isinstance(facts, Resource.StatusSet | Resource.StatusExpired):
+            return self
+        until = facts.until if isinstance(facts, Resource.StatusSet) else None
+        said = Said(facts.status, facts.reason, facts.author, facts.author_name, until, facts.round)
+        now = {**self.now, facts.access: said}
+        good = {**self.good, facts.access: said} if until is None else self.good
+        return replace(self, round=facts.round, now=now, good=good)
+
+
+def _accesses(command: SetResourceStatus, origin: Origin) -> tuple[Access, ...]:
+    """What the command is about; raises Refused(RESOURCE)."""
+
+    def refused(problem: str) -> Refused:
+        return Refused(Code.RESOURCE, kind=command.kind.value, name=command.name, problem=problem)
+
+    if not command.reason.strip():
+        raise refused("a reason is needed: people will ask for it")
+    if command.until and command.until <= origin.at:
+        raise refused("the end lies in the past")
+    storage = command.kind is ResourceKind.SE
+    wanted = STORAGE if Access.ALL in command.access or not command.access else command.access
+    if command.access and not storage and set(command.access) != {Access.ALL}:
+        raise refused("only storage elements have a status for each access")
+    return tuple(dict.fromkeys(wanted)) if storage else (Access.ALL,)
+
+
+def _by_person(said: Said) -> bool:
+    return bool(said.author) and ":" not in said.author and said.author != "timer"
+
+
+class Standing(NamedTuple):
+    """A status that counts, as every process knows it. `event` is the one that said so."""
+
+    scope: str
+    kind: ResourceKind
+    name: str
+    access: Access
+    status: ResourceStatus
+    reason: str = ""
+    author: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    event: UUID | None = None
+
+
+class Usable(NamedTuple):
+    """Whether something may be used, and the worst that is said of it, if anything is.
+
+    What is Probing may be used, but only a little: whoever asks has to bound it.
+    """
+
+    ok: bool
+    standing: Standing | None = None
+
+    @property
+    def probing(self) -> bool:
+        """Whether it is to be used for a few attempts only."""
+        return self.standing is not None and self.standing.status is ResourceStatus.PROBING
+
+
+Statuses = Mapping[tuple[str, ResourceKind, str, Access], Standing]
+Place = tuple[ResourceKind, str]
+FREE = Usable(True)
+
+
+def usable(statuses: Statuses, vo: str, places: Iterable[Place], access: Access = Access.ALL) -> Usable:
+    """Whether a VO may use all of these places together, and the worst status among them.
+
+    `statuses` holds those that are not Active; what is not in it is. For storage elements name the access.
+    """
+    worst: Standing | None = None
+    for kind, name in places if statuses else ():
+        for scope in (EVERYWHERE, vo):
+            found = statuses.get((scope, kind, name, access))
+            if found and (worst is None or LEVEL[found.status] < LEVEL[worst.status]):
+                worst = found
+    return FREE if worst is None else Usable(_allows(worst, access), worst)
+
+
+def places(site: str = "", ce: str = "", queue: str = "", node: str = "", pilot: str = "") -> list[Place]:
+    """Where a pilot stands, from the largest to the smallest; what is not known is left out.
+
+    A queue is known within its computing element, a node within its site.
+    """
+    found = [(ResourceKind.SITE, site), (ResourceKind.CE, ce), (ResourceKind.QUEUE, f"{ce}/{queue}" if queue else ""),
+             (ResourceKind.NODE, node_name(site, node)), (ResourceKind.PILOT, pilot)]  # fmt: skip
+    return [(kind, name) for kind, name in found if name]
+
+
+def node_name(site: str, host: str) -> str:
+    """A machine's name as a resource; hosts of different sites may be called alike."""
+    return f"{site}/{host}" if host else ""
+
+
+def _allows(standing: Standing, access: Access) -> bool:
+    status = standing.status
+    if standing.kind is ResourceKind.SE:
+        return status in GOOD or access in OF_STORAGE.get(status, frozenset())
+    return status in GOOD or status is ResourceStatus.PROBING

@@ -1,0 +1,57 @@
+"""What may be used, known in every process without asking: read again when that changes, and often anyway."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import asyncpg
+import structlog
+
+from domain.resource import Access, Place, Statuses, Usable, usable
+from infra.store import TROUBLE
+from infra.views import DIALECT
+from infra.wake import Wakes
+from projections import resource_status
+
+LOOK = 3.0  # seconds between looks when nobody wakes us
+READ = str(resource_status.not_active().compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
+log_ = structlog.get_logger("spinor.resources")
+
+
+class Resources:
+    """What is not Active. A database that is away changes nothing: what was known last still counts."""
+
+    def __init__(self, pool: asyncpg.Pool, wakes: Wakes) -> None:
+        self._pool = pool
+        self._woken = wakes.event("resources")
+        self.statuses: Statuses = {}
+        self._tell: list[Callable[[], None]] = []
+
+    def usable(self, vo: str, places: Iterable[Place], access: Access = Access.ALL) -> Usable:
+        """Whether a VO may use all of these places together, and the worst that is said of them."""
+        return usable(self.statuses, vo, places, access)
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Call this whenever something may be used that could not before, or the other way round."""
+        self._tell.append(tell)
+
+    async def run(self) -> None:
+        """Keep it known until cancelled."""
+        while True:
+            try:
+                await self.read()
+            except TROUBLE as fault:
+                log_.warning("statuses of resources are as old as the database is away", reason=repr(fault))
+            try:
+                await asyncio.wait_for(self._woken.wait(), LOOK)
+            except TimeoutError:
+                pass
+            self._woken.clear()
+
+    async def read(self) -> None:
+        """Read what counts now."""
+        rows = [resource_status.standing(row) for row in await self._pool.fetch(READ)]
+        found = {(each.scope, each.kind, each.name, each.access): each for each in rows}
+        if found != self.statuses:
+            self.statuses = found
+            for tell in self._tell:
+                tell()
