@@ -36,6 +36,7 @@ class Code(Enum):
     JOB_ATTEMPT = Advice("attempt {attempt} of job {job} is over, attempt {current} is the current one", Who.NOBODY,
                          "spinor history job {job}")  # fmt: skip
     JOB_NOT_YOURS = Advice("job {job} belongs to somebody else", Who.USER, "spinor job list")
+    NOT_RUNNING = Advice("job {job} is {status}: no program writes anything", Who.USER, "spinor job logs {job}")
     RESCHEDULED_TOO_OFTEN = Advice("job {job} was rescheduled {count} times already", Who.USER,
                                    "spinor job show {job}")  # fmt: skip
     # pilots

@@ -13,6 +13,7 @@ from domain.errors import Code, Refused
 from domain.job_commands import (
     AttemptCommand,
     CheckJob,
+    CleanJob,
     CompletePayload,
     DeleteJob,
     DescribeJob,
@@ -24,15 +25,20 @@ from domain.job_commands import (
     JobCommand,
     KillJob,
     LoseJob,
+    PendJob,
+    PrioritiseJob,
     ProgressJob,
     QueueJob,
     ReleaseMatch,
     Report,
     RescheduleJob,
+    ResetJob,
     ResumeJob,
+    SettleJob,
     StallJob,
     StartJob,
     SubmitJob,
+    VacateJob,
 )
 from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorded
 from domain.requirements import Requirements
@@ -49,6 +55,7 @@ __all__ = [
     "TRANSITIONS",
     "AttemptCommand",
     "CheckJob",
+    "CleanJob",
     "CompletePayload",
     "DeleteJob",
     "DescribeJob",
@@ -61,23 +68,31 @@ __all__ = [
     "JobCommand",
     "KillJob",
     "LoseJob",
+    "PendJob",
+    "PrioritiseJob",
     "ProgressJob",
     "QueueJob",
     "ReleaseMatch",
     "Report",
     "RescheduleJob",
+    "ResetJob",
     "ResumeJob",
+    "SettleJob",
     "StallJob",
     "StartJob",
     "Status",
     "SubmitJob",
+    "VacateJob",
 ]
 
 MAX_RESCHEDULES = 3  # DIRAC 9.1: Operations option MaxRescheduling
 MOST_NOTES = 1000  # reports of one attempt that only tell: whoever loads a job reads all of it
 MOST_HOLDS = 16  # codes that hold one job at once
 HOLD_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
-ADMINISTRATORS = frozenset({"JobAdministrator", "Operator"})
+ADMINISTRATOR = "JobAdministrator"
+SHARING = "JobSharing"  # of a group whose members act on each other's jobs (DIRAC 9.1 JobPolicy)
+PRIORITIES = range(11)  # DIRAC 9.1 JobDescription MinPriority, MaxPriority
+CLEANED_TYPES = frozenset({"User", "Test", "Hospital"})  # others are cleaned with their production
 BY_OWNER = "user"  # the only code that an owner may give and take away
 
 
@@ -102,9 +117,11 @@ class Status(StrEnum):
 
 
 S = Status
+# The table of states. What is not in it is refused, whoever asks; no decision leaves it (tested state by state).
 FINAL = frozenset({S.DONE, S.FAILED, S.KILLED, S.DELETED})
 HELD_BY_PILOT = frozenset({S.MATCHED, S.RUNNING, S.STALLED, S.COMPLETING})
 HOLDABLE = frozenset({S.SUBMITTING, S.RECEIVED, S.CHECKING, S.STAGING, S.WAITING})
+ENDED = frozenset({S.DONE, S.FAILED, S.KILLED})
 STARTABLE = frozenset({S.MATCHED, S.RUNNING, S.STALLED})
 STARTED = frozenset({S.RUNNING, S.STALLED, S.COMPLETING})
 TRANSITIONS: dict[Status, frozenset[Status]] = {
@@ -118,7 +135,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     S.RUNNING: frozenset({S.STALLED, S.COMPLETING, S.DONE, S.FAILED, S.KILLED}),
     S.STALLED: frozenset({S.RUNNING, S.COMPLETING, S.DONE, S.FAILED, S.KILLED}),
     S.COMPLETING: frozenset({S.STALLED, S.COMPLETED, S.DONE, S.FAILED, S.KILLED}),
-    S.COMPLETED: frozenset({S.DONE, S.FAILED}),
+    S.COMPLETED: frozenset({S.DONE, S.FAILED, S.KILLED}),
     S.DONE: frozenset({S.DELETED}),
     S.FAILED: frozenset({S.RECEIVED, S.DELETED}),
     S.KILLED: frozenset({S.RECEIVED, S.DELETED}),
@@ -144,6 +161,8 @@ class Job(Aggregate, frozen=True):
     pilot: str = ""
     seq: int = 0
     holds: tuple[str, ...] = ()
+    leaving: bool = False  # killed, and its pilot has not said yet that it is gone
+    gaps: frozenset[int] = frozenset()  # numbers of reports that were passed over
 
     class Submitted(Event, frozen=True):
         """A job was accepted. `owner` is a pseudonym; `owner_name` is sealed with that person's key."""
@@ -197,6 +216,13 @@ class Job(Aggregate, frozen=True):
         code: str
         status: str
         left: tuple[str, ...] = ()
+
+    class Prioritised(Event, frozen=True):
+        """The job has another place among those of its queue."""
+
+        TOPIC = "job.prioritised"
+        priority: int
+        former: int
 
     class Matched(Event, frozen=True):
         """A pilot got the job. `decision` says why this queue, as fields."""
@@ -293,11 +319,62 @@ class Job(Aggregate, frozen=True):
         attempt: int
 
     class Killed(Event, frozen=True):
-        """Somebody ended the job. Its pilot learns it with the next heartbeat."""
+        """Somebody ended the job. `pilot` has it still, and learns it with the next heartbeat."""
 
         TOPIC = "job.killed"
+        SCHEMA = 2
+        UPCASTS: ClassVar[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: dict}
         attempt: int
         reason: str = ""
+        pilot: str = ""
+
+    class Vacated(Event, frozen=True):
+        """A killed attempt holds its slot no more: `how` says how that is known; what it used counts."""
+
+        TOPIC = "job.vacated"
+        attempt: int
+        how: str
+        seq: int = 0
+        exit_code: int = 0
+        cpu_seconds: float = 0.0
+        wall_seconds: float = 0.0
+        max_rss_mb: float = 0.0
+        said_at: datetime | None = None
+
+    class Late(Event, frozen=True):
+        """A report that came after its time: kept, and it changes nothing."""
+
+        TOPIC = "job.late"
+        attempt: int
+        seq: int
+        kind: str
+        minor: str = ""
+        application: str = ""
+        values: dict[str, Any] = {}
+        said_at: datetime | None = None
+
+    class Completed(Event, frozen=True):
+        """The program ended well; requests (where its outputs go, for instance) are still under way."""
+
+        TOPIC = "job.completed"
+        seq: int
+        attempt: int
+        pending: tuple[str, ...]
+        exit_code: int = 0
+        output: str = ""
+        missing: tuple[str, ...] = ()
+        cpu_seconds: float = 0.0
+        wall_seconds: float = 0.0
+        max_rss_mb: float = 0.0
+        said_at: datetime | None = None
+
+    class Settled(Event, frozen=True):
+        """The requests are over; with a `code` they failed, and the job with them."""
+
+        TOPIC = "job.settled"
+        attempt: int
+        code: str = ""
+        detail: str = ""
 
     class Rescheduled(Event, frozen=True):
         """The job starts again from the beginning, as attempt `attempt`."""
@@ -384,13 +461,20 @@ class Job(Aggregate, frozen=True):
 
     def progress(self, command: ProgressJob, origin: Origin) -> Decision:
         """Progress of a running job; a stalled one is alive again."""
-        if self._noted(command):
+        if self._late(command):
+            yield Job.Late(
+                self.attempt, command.seq, "progress", command.minor[:255], command.application[:255],
+                said_at=command.said_at,
+            )  # fmt: skip
+        elif self._noted(command):
             yield from self._resumed()
             yield Job.Progressed(command.seq, command.minor[:255], command.application[:255], command.said_at)
 
     def describe(self, command: DescribeJob, origin: Origin) -> Decision:
         """Values are kept as they come; a stalled job is alive again."""
-        if self._noted(command):
+        if self._late(command):
+            yield Job.Late(self.attempt, command.seq, "values", values=command.values, said_at=command.said_at)
+        elif self._noted(command):
             yield from self._resumed()
             yield Job.Described(command.seq, command.values, command.said_at)
 
@@ -401,14 +485,46 @@ class Job(Aggregate, frozen=True):
             yield _copy(command, Job.PayloadEnded)
 
     def finish(self, command: FinishJob, origin: Origin) -> Decision:
-        """The good end of the attempt."""
-        if self._heard(command, STARTED):
+        """The good end of the attempt; of a killed one it only says that it is gone."""
+        if self._leaves(command):
+            yield self._vacated(command)
+        elif self._heard(command, STARTED):
             yield _copy(command, Job.Done)
 
     def fail(self, command: FailJob, origin: Origin) -> Decision:
-        """The bad end of the attempt, said by the pilot."""
-        if self._heard(command, HELD_BY_PILOT):
+        """The bad end of the attempt, said by the pilot; of a killed one it only says that it is gone."""
+        if self._leaves(command):
+            yield self._vacated(command)
+        elif self._heard(command, HELD_BY_PILOT):
             yield _copy(command, Job.Failed)
+
+    def pend(self, command: PendJob, origin: Origin) -> Decision:
+        """The good end but for some requests; who carries them out settles it."""
+        if self._leaves(command):
+            yield self._vacated(command)
+        elif self._heard(command, STARTED):
+            yield from self._resumed()
+            if self.status is not S.COMPLETING:
+                yield Job.PayloadEnded(command.seq, self.attempt, command.exit_code, command.said_at)
+            yield _copy(command, Job.Completed)
+
+    def settle(self, command: SettleJob, origin: Origin) -> Decision:
+        """Once, and only what waits for it."""
+        self._current(command)
+        if self.status is S.COMPLETED:
+            yield Job.Settled(self.attempt, command.code, command.detail[:255])
+
+    def vacate(self, command: VacateJob, origin: Origin) -> Decision:
+        """The pilot of a killed attempt never said that it is gone."""
+        self._current(command)
+        if self.leaving:
+            yield Job.Vacated(self.attempt, "silence")
+
+    def clean(self, command: CleanJob, origin: Origin) -> Decision:
+        """What ended long ago goes, unless it ran again since or belongs to a production."""
+        self._current(command)
+        if self.status in ENDED and not self.leaving and self.requirements.job_type in CLEANED_TYPES:
+            yield Job.Deleted()
 
     def stall(self, command: StallJob, origin: Origin) -> Decision:
         """Silence makes a running job Stalled, nothing else."""
@@ -425,7 +541,9 @@ class Job(Aggregate, frozen=True):
     def lose(self, command: LoseJob, origin: Origin) -> Decision:
         """An attempt in a pilot's hands that nobody will ever finish has failed."""
         self._current(command)
-        if self.status in HELD_BY_PILOT:
+        if self.leaving:
+            yield Job.Vacated(self.attempt, command.code)
+        elif self.status in HELD_BY_PILOT:
             yield Job.Failed(self.attempt, command.code, command.detail)
 
     def expire(self, command: ExpireJob, origin: Origin) -> Decision:
@@ -443,7 +561,7 @@ class Job(Aggregate, frozen=True):
         if self.status is S.KILLED:
             return
         self._may(S.KILLED, command)
-        yield Job.Killed(self.attempt, command.reason[:255])
+        yield self._killed(command.reason[:255])
 
     def reschedule(self, command: RescheduleJob, origin: Origin) -> Decision:
         """A job that ended badly gets another attempt, a limited number of times (DIRAC 9.1 MaxRescheduling)."""
@@ -452,9 +570,27 @@ class Job(Aggregate, frozen=True):
         self._may(S.RECEIVED, command)
         if self.reschedules >= MAX_RESCHEDULES:
             raise Refused(Code.RESCHEDULED_TOO_OFTEN, job=self.number, count=self.reschedules)
-        yield Job.Rescheduled(self.attempt + 1, self.reschedules + 1, command.reason[:255])
-        if self.holds:  # what held the old attempt holds the new one
-            yield Job.Held(self.attempt + 1, self.holds[-1], self.holds)
+        yield from self._again(self.reschedules + 1, command.reason)
+
+    def reset(self, command: ResetJob, origin: Origin) -> Decision:
+        """An administrator gives a job all its attempts back, and another one."""
+        self._owned(origin)
+        self._administrator(origin)
+        self._may(S.RECEIVED, command)
+        yield from self._again(0, command.reason or "reset")
+
+    def prioritise(self, command: PrioritiseJob, origin: Origin) -> Decision:
+        """One that waits takes its new place in its queue at once."""
+        self._owned(origin)
+        if command.priority not in PRIORITIES:
+            raise Refused(Code.DESCRIPTION, field="priority", problem="expected a whole number from 0 to 10")
+        if self.status not in HOLDABLE:
+            raise self._impossible(command)
+        if command.priority == self.priority:
+            return
+        yield Job.Prioritised(command.priority, self.priority)
+        if self.status is S.WAITING and not self.holds:
+            yield self._queued(command.priority)
 
     def delete(self, command: DeleteJob, origin: Origin) -> Decision:
         """A living job is killed, then deleted."""
@@ -462,7 +598,7 @@ class Job(Aggregate, frozen=True):
         if self.status is S.DELETED:
             return
         if S.DELETED not in TRANSITIONS[self.status]:
-            yield Job.Killed(self.attempt, "deleted")
+            yield self._killed("deleted")
         yield Job.Deleted()
 
     # Facts: what an event means. No rules here, history is replayed through these.
@@ -505,6 +641,27 @@ class Job(Aggregate, frozen=True):
             raise self._impossible(command)
         return True
 
+    def _late(self, command: Report) -> bool:
+        """Whether a note of this attempt came after a later one, or after the attempt's end."""
+        mine = command.attempt == self.attempt and bool(self.pilot) and command.pilot == self.pilot
+        if not mine or command.seq > MOST_NOTES:
+            return False
+        return command.seq in self.gaps or (self.status in ENDED and command.seq > self.seq)
+
+    def _leaves(self, command: Report) -> bool:
+        """Whether this is the last word on a killed attempt."""
+        if not self.leaving:
+            return False
+        self._current(command)
+        return command.pilot == self.pilot
+
+    def _vacated(self, command: Any) -> Event:
+        used = {name: getattr(command, name) for name in ("exit_code", "cpu_seconds", "wall_seconds", "max_rss_mb")}
+        return Job.Vacated(self.attempt, "confirmed", command.seq, said_at=command.said_at, **used)
+
+    def _killed(self, reason: str) -> Event:
+        return Job.Killed(self.attempt, reason, self.pilot if self.status in HELD_BY_PILOT else "")
+
     def _noted(self, command: Report) -> bool:
         """As `_heard`, of what could come without end; ends of attempts are always taken."""
         if command.seq > MOST_NOTES:
@@ -515,20 +672,33 @@ class Job(Aggregate, frozen=True):
         if self.status is S.NEW or (origin.vo and origin.vo != self.vo):
             raise Refused(Code.JOB_UNKNOWN, job=self.number or "?")
         kind, _, who = origin.actor.partition(":")
-        if kind == "user" and who != self.owner and "JobAdministrator" not in origin.rights:
+        shared = SHARING in origin.rights and origin.group == self.group
+        if kind == "user" and who != self.owner and ADMINISTRATOR not in origin.rights and not shared:
             raise Refused(Code.JOB_NOT_YOURS, job=self.number)
+
+    def _administrator(self, origin: Origin) -> None:
+        if ADMINISTRATOR not in origin.rights:
+            raise Refused(Code.FORBIDDEN, right=ADMINISTRATOR)
 
     def _reason_of(self, code: str, origin: Origin) -> None:
         """A code is a word; people who are no administrators have one of their own."""
         if not HOLD_CODE.fullmatch(code):
             raise Refused(Code.MALFORMED, problem="code: expected lower-case letters, digits and hyphens, at most 64")
         by_user = origin.actor.startswith("user:")
-        if by_user and code != BY_OWNER and not ADMINISTRATORS & origin.rights:
-            raise Refused(Code.FORBIDDEN, right=" or ".join(sorted(ADMINISTRATORS)))
+        if by_user and code != BY_OWNER:
+            self._administrator(origin)
 
-    def _queued(self) -> Event:
+    def _queued(self, priority: int | None = None) -> Event:
         queue = self.requirements.queue(self.vo, self.group, self.owner)
-        return Job.Queued(queue, self.owner, self.group, self.attempt, self.priority, self.requirements)
+        priority = self.priority if priority is None else priority
+        return Job.Queued(queue, self.owner, self.group, self.attempt, priority, self.requirements)
+
+    def _again(self, reschedules: int, reason: str) -> Decision:
+        if self.leaving:  # its pilot is told to stop it; what it says from now on concerns a former attempt
+            yield Job.Vacated(self.attempt, "superseded")
+        yield Job.Rescheduled(self.attempt + 1, reschedules, reason[:255])
+        if self.holds:  # what held the old attempt holds the new one
+            yield Job.Held(self.attempt + 1, self.holds[-1], self.holds)
 
     def _resumed(self) -> Decision:
         if self.status is S.STALLED:
@@ -569,8 +739,12 @@ def _freed(job: Job, event: Recorded[Job.Freed]) -> Job:
     return replace(job, holds=event.event.left)
 
 
+def _prioritised(job: Job, event: Recorded[Job.Prioritised]) -> Job:
+    return replace(job, priority=event.event.priority)
+
+
 def _matched(job: Job, event: Recorded[Job.Matched]) -> Job:
-    return replace(job, status=S.MATCHED, pilot=event.event.pilot, seq=0)
+    return replace(job, status=S.MATCHED, pilot=event.event.pilot, seq=0, gaps=frozenset())
 
 
 def _released(job: Job, event: Recorded[Job.Released]) -> Job:
@@ -579,20 +753,46 @@ def _released(job: Job, event: Recorded[Job.Released]) -> Job:
 
 def _rescheduled(job: Job, event: Recorded[Job.Rescheduled]) -> Job:
     facts = event.event
-    return replace(job, status=S.RECEIVED, attempt=facts.attempt, reschedules=facts.reschedules, pilot="", seq=0)
+    return replace(job, status=S.RECEIVED, attempt=facts.attempt, reschedules=facts.reschedules, pilot="", seq=0,
+                   gaps=frozenset())  # fmt: skip
+
+
+def _killed(job: Job, event: Recorded[Job.Killed]) -> Job:
+    return replace(job, status=S.KILLED, leaving=bool(event.event.pilot))
+
+
+def _vacated(job: Job, event: Recorded[Job.Vacated]) -> Job:
+    return replace(job, leaving=False)
+
+
+def _settled(job: Job, event: Recorded[Job.Settled]) -> Job:
+    return replace(job, status=S.FAILED if event.event.code else S.DONE)
+
+
+def _came_late(job: Job, event: Recorded[Job.Late]) -> Job:
+    seq = event.event.seq
+    return replace(_counted(job, seq), gaps=_counted(job, seq).gaps - {seq})
+
+
+def _counted(job: Job, seq: int) -> Job:
+    """The numbers between the last report and this one may still come."""
+    if seq <= job.seq:
+        return job
+    passed = range(job.seq + 1, min(seq, MOST_NOTES + 1))
+    return replace(job, seq=seq, gaps=job.gaps.union(passed) if passed else job.gaps)
 
 
 def _to(status: Status) -> Fact:
     """The fact that sets a status and, where the event is a numbered report, its number."""
 
     def fact(job: Job, event: Recorded[Any]) -> Job:
-        return replace(job, status=status, seq=max(job.seq, getattr(event.event, "seq", 0)))
+        return replace(_counted(job, getattr(event.event, "seq", 0)), status=status)
 
     return fact
 
 
 def _noted(job: Job, event: Recorded[Any]) -> Job:
-    return replace(job, seq=event.event.seq)
+    return _counted(job, event.event.seq)
 
 
 _FACTS: dict[type[Event], Fact] = {
@@ -601,6 +801,7 @@ _FACTS: dict[type[Event], Fact] = {
     Job.Queued: _to(S.WAITING),
     Job.Held: _held,
     Job.Freed: _freed,
+    Job.Prioritised: _prioritised,
     Job.Matched: _matched,
     Job.Released: _released,
     Job.Started: _to(S.RUNNING),
@@ -611,7 +812,11 @@ _FACTS: dict[type[Event], Fact] = {
     Job.Failed: _to(S.FAILED),
     Job.Stalled: _to(S.STALLED),
     Job.Resumed: _to(S.RUNNING),
-    Job.Killed: _to(S.KILLED),
+    Job.Killed: _killed,
+    Job.Vacated: _vacated,
+    Job.Late: _came_late,
+    Job.Completed: _to(S.COMPLETED),
+    Job.Settled: _settled,
     Job.Rescheduled: _rescheduled,
     Job.Deleted: _to(S.DELETED),
 }

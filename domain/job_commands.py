@@ -92,10 +92,46 @@ class FreeJob(JobCommand, frozen=True):
     code: str = "user"
 
 
+class PrioritiseJob(JobCommand, frozen=True):
+    """Give a job that no pilot has yet another priority."""
+
+    TOPIC = "job.prioritise"
+    OUTSIDE = True
+    priority: int
+
+
+class ResetJob(JobCommand, frozen=True):
+    """Run a job again as if it had never been rescheduled; for administrators."""
+
+    TOPIC = "job.reset"
+    OUTSIDE = True
+    reason: str = ""
+
+
 class AttemptCommand(JobCommand, frozen=True):
     """A command that concerns one attempt; it is refused when that attempt is over."""
 
     attempt: int
+
+
+class VacateJob(AttemptCommand, frozen=True):
+    """Note that a killed attempt holds nothing any more: nobody said so in time."""
+
+    TOPIC = "job.vacate"
+
+
+class CleanJob(AttemptCommand, frozen=True):
+    """Delete a job that ended long ago, unless something else keeps it."""
+
+    TOPIC = "job.clean"
+
+
+class SettleJob(AttemptCommand, frozen=True):
+    """The requests that a completed job had waited for are over; with a `code` they failed."""
+
+    TOPIC = "job.settle"
+    code: str = ""
+    detail: str = ""
 
 
 class ReleaseMatch(AttemptCommand, frozen=True):
@@ -175,6 +211,19 @@ class FinishJob(Report, frozen=True):
     """Everything went well."""
 
     TOPIC = "job.finish"
+    exit_code: int = 0
+    output: str = ""
+    missing: tuple[str, ...] = ()
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    max_rss_mb: float = 0.0
+
+
+class PendJob(Report, frozen=True):
+    """Everything went well but for some requests that are still to be carried out."""
+
+    TOPIC = "job.pend"
+    pending: tuple[str, ...] = ()
     exit_code: int = 0
     output: str = ""
     missing: tuple[str, ...] = ()

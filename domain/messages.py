@@ -49,7 +49,7 @@ class Origin(Struct, frozen=True):
     """Who asks, for which VO, when, because of what.
 
     `actor` is `user:<subject>`, `pilot:<stamp>`, `policy:<name>`, `program:<bus user>` or `timer`. `rights` are the
-    properties of the asker's group; `token` is the id of the credential, never the credential.
+    properties of the asker's group `group`; `token` is the id of the credential, never the credential.
     """
 
     actor: str
@@ -59,6 +59,7 @@ class Origin(Struct, frozen=True):
     correlation: UUID | None = None
     rights: frozenset[str] = frozenset()
     token: str = ""
+    group: str = ""
 
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)

@@ -11,6 +11,7 @@ from domain.errors import Refused
 from domain.limits import Limits
 from domain.sandbox import LIMIT
 from gateway import (
+    acts,
     documents,
     errors,
     events,
@@ -32,8 +33,8 @@ from gateway.ports import World
 from gateway.rights import signed
 
 ROUTERS = (
-    submissions.router, jobs.router, why.router, pilots.router, piloting.router, sandboxes.router, system.router,
-    events.router, page.router, suspensions.router, resources.router,
+    submissions.router, jobs.router, acts.router, why.router, pilots.router, piloting.router, sandboxes.router,
+    system.router, events.router, page.router, suspensions.router, resources.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

@@ -28,6 +28,7 @@ STATUS: Mapping[Code, int] = {
     Code.REVISION: 409,
     Code.CONFIGURATION: 422,
     Code.VO_BROKEN: 503,
+    Code.NOT_RUNNING: 409,
     Code.METHOD: 405,
     Code.PILOT_GONE: 410,
     **dict.fromkeys((Code.TOO_LARGE, Code.SANDBOX_TOO_LARGE), 413),

@@ -44,9 +44,3 @@ class Jobs(Body):
 
     jobs: Annotated[list[JobNumber], Field(min_length=1, max_length=MOST_JOBS)]
     reason: Text = ""
-
-
-class Reason(Body):
-    """Why."""
-
-    reason: Text = ""

@@ -1,41 +1,43 @@
-"""Jobs as their owners see them: lists, one job, its history and output, and what may be done to it."""
+"""Jobs as their owners see them: lists, one job, its history, what it wrote and what it left."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse
 
 from domain.errors import Code, Refused
-from domain.job import DeleteJob, JobCommand, KillJob, RescheduleJob
+from domain.job import HELD_BY_PILOT, Job
 from domain.sandbox import parse_pfn
-from gateway.errors import LATER, explained
-from gateway.fields import After, Filter, InPath, Jobs, Page, Reason
-from gateway.keys import Key, Keyed
+from domain.values import job_stream
+from gateway.fields import After, Filter, InPath, Page
 from gateway.objects import LIFETIME
-from gateway.ports import Answer, Outside, Principal, Row, World
+from gateway.ports import Outside, Principal, Row
 from gateway.rights import User, only
 from gateway.stories import description, story, told, visible
 from projections import jobs
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
-AT_ONCE = 2000  # commands in one question
+USED = {"stdout_tail": "", "cpu_seconds": None, "wall_seconds": None, "rss_mb": None, "disk_mb": None}
+KEPT: dict[type, tuple[str, ...]] = {
+    Job.Matched: ("pilot", "site", "ce"),
+    Job.Started: ("host", "pid"),
+    Job.Done: ("exit_code", "cpu_seconds", "wall_seconds", "max_rss_mb", "output", "missing"),
+    Job.Failed: ("code", "exit_code", "cpu_seconds", "wall_seconds", "max_rss_mb", "output"),
+}
 GROUPINGS = {"status": "status", "owner": "owner_name", "group": "owner_group", "site": "site", "minor": "minor_status"}
-Make = Callable[[int], JobCommand]
 Json = dict[str, Any]
 
 
 @router.get("")
 async def listed(
     who: User, outside: Outside, status: Filter = "", owner: Filter = "", group: Filter = "", site: Filter = "",
-    name: Filter = "", minor: Filter = "", job_type: Filter = "", pilot: Filter = "", limit: Page = 100,
-    after: After = 0,
+    name: Filter = "", minor: Filter = "", job_type: Filter = "", pilot: Filter = "", job_group: Filter = "",
+    limit: Page = 100, after: After = 0,
 ) -> Json:  # fmt: skip
     """Jobs, newest first. The next page begins `after` the last job of this one (`next`, null at the end)."""
     wanted = {
         "status": status, "owner_name": owner, "owner_group": group, "site": site, "name": name,
-        "minor_status": minor, "job_type": job_type, "pilot": pilot,
+        "minor_status": minor, "job_type": job_type, "pilot": pilot, "job_group": job_group,
     }  # fmt: skip
     if owner == "me":
         wanted |= {"owner_name": "", "owner": who.subject}
@@ -93,67 +95,32 @@ async def output(who: User, outside: Outside, job: InPath) -> RedirectResponse:
     return RedirectResponse(url, headers={"Cache-Control": "no-store"})
 
 
-@router.post("/kill")
-async def kill_some(who: User, key: Keyed, outside: Outside, body: Jobs) -> Json:
-    """Kill jobs; each has its own result."""
-    return await _some(outside, who, key, "kill", body.jobs, lambda job: KillJob(job, body.reason))
+@router.get("/{job}/peek")
+async def peek(who: User, outside: Outside, job: InPath) -> Json:
+    """The end of what a job's program wrote, as its pilot said with its last sign of life (every half minute)."""
+    row = await visible(outside, who, job)
+    heard = await outside.last_heard([job_stream(job)])
+    at, report = heard.get(job_stream(job), (None, {}))
+    if row["status"] not in HELD_BY_PILOT:
+        raise Refused(Code.NOT_RUNNING, job=job, status=row["status"])
+    return {"job": job, "status": row["status"], "heard_at": at} | dict(USED) | report
 
 
-@router.post("/reschedule")
-async def reschedule_some(who: User, key: Keyed, outside: Outside, body: Jobs) -> Json:
-    """Run jobs again; each has its own result."""
-    return await _some(outside, who, key, "reschedule", body.jobs, lambda job: RescheduleJob(job, body.reason))
+@router.get("/{job}/parameters")
+async def parameters(who: User, outside: Outside, job: InPath) -> Json:
+    """What was measured or found out about the job, of each of its attempts; the newest value of each name."""
+    await visible(outside, who, job)
+    found: dict[int, dict[str, Any]] = {}
+    attempt = 1
+    for event in await told(outside, job):
+        facts: Any = event.event
+        attempt = getattr(facts, "attempt", attempt)
+        found.setdefault(attempt, {}).update(_told(facts))
+    return {"job": job, "attempts": [{"attempt": number, "values": values} for number, values in found.items()]}
 
 
-@router.post("/delete")
-async def delete_some(who: User, key: Keyed, outside: Outside, body: Jobs) -> Json:
-    """Delete jobs; each has its own result."""
-    return await _some(outside, who, key, "delete", body.jobs, DeleteJob)
-
-
-@router.post("/{job}/kill")
-async def kill(who: User, key: Keyed, outside: Outside, job: InPath, body: Reason | None = None) -> Json:
-    """End a job that has not ended."""
-    reason = body.reason if body else ""
-    return await _one(outside, who, key, "kill", KillJob(job, reason))
-
-
-@router.post("/{job}/reschedule")
-async def reschedule(who: User, key: Keyed, outside: Outside, job: InPath, body: Reason | None = None) -> Json:
-    """Run a failed or killed job again."""
-    reason = body.reason if body else ""
-    return await _one(outside, who, key, "reschedule", RescheduleJob(job, reason))
-
-
-@router.post("/{job}/delete")
-async def delete(who: User, key: Keyed, outside: Outside, job: InPath) -> Json:
-    """Take a job out of the lists; one that still lives is killed."""
-    return await _one(outside, who, key, "delete", DeleteJob(job))
-
-
-async def _one(world: World, who: Principal, key: Key, verb: str, command: JobCommand) -> Json:
-    (answer,) = await world.ask(who, [(key.id(who, verb, command.job), command)])
-    if answer.refusal:
-        raise answer.refusal
-    rows = await world.read(jobs.some(who.vo, [command.job]))
-    return {"job": command.job, "status": rows[0]["status"] if rows else ""}
-
-
-async def _some(world: World, who: Principal, key: Key, verb: str, numbers: Sequence[int], make: Make) -> Json:
-    """Results in the order of the request; the same job named twice is one command."""
-    wanted = list(dict.fromkeys(numbers))
-    answers: list[Answer] = []
-    for start in range(0, len(wanted), AT_ONCE):
-        part = wanted[start : start + AT_ONCE]
-        answers += await world.ask(who, [(key.id(who, verb, job), make(job)) for job in part])
-    states = {row["job"]: row["status"] for row in await world.read(jobs.some(who.vo, wanted))}
-    results = [_result(job, states, answer) for job, answer in zip(wanted, answers, strict=True)]
-    return {"jobs": results, "counts": Counter("refused" if "error" in each else "done" for each in results)}
-
-
-def _result(job: int, states: dict[int, str], answer: Answer) -> Json:
-    if answer.refusal is None:
-        return {"job": job, "status": states.get(job, "")}
-    if answer.refusal.code in LATER:
-        raise answer.refusal
-    return {"job": job, "error": explained(answer.refusal)}
+def _told(facts: Any) -> dict[str, Any]:
+    """The values in an event, by the names they are known by."""
+    if isinstance(facts, Job.Described):
+        return facts.values
+    return {name: value for name in KEPT.get(type(facts), ()) if (value := getattr(facts, name)) not in ("", 0, ())}

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from domain.errors import Code, Refused
-from domain.job import CompletePayload, DescribeJob, FailJob, FinishJob, ProgressJob, Report, StartJob
+from domain.job import CompletePayload, DescribeJob, FailJob, FinishJob, PendJob, ProgressJob, Report, StartJob
 from domain.sandbox import parse_pfn
 from domain.values import MAX_JOB
 from gateway.errors import LATER
@@ -47,6 +47,7 @@ class Said(Struct, frozen=True):
     detail: str = ""
     output: str | None = None
     missing: list[str] = []
+    pending: list[str] = []
     values: dict[str, Any] = {}
     cpu_seconds: Figure | None = None
     wall_seconds: Figure | None = None
@@ -90,6 +91,11 @@ def _described(head: Head, said: Said) -> Report:
     return DescribeJob(**head._asdict(), values=said.values)
 
 
+def _pending(head: Head, said: Said) -> Report:
+    missing, pending = (tuple(_short(name) for name in names[:MOST_MISSING]) for names in (said.missing, said.pending))
+    return PendJob(**head._asdict(), pending=pending, missing=missing, **said.used())
+
+
 KINDS: dict[str, Callable[[Head, Said], Report]] = {
     "started": lambda head, said: StartJob(**head._asdict(), host=_short(said.host), pid=said.pid),
     "progress": lambda head, said: ProgressJob(
@@ -97,6 +103,7 @@ KINDS: dict[str, Callable[[Head, Said], Report]] = {
     ),
     "completing": lambda head, said: CompletePayload(**head._asdict(), exit_code=said.exit_code or 0),
     "done": _done,
+    "pending": _pending,
     "failed": lambda head, said: FailJob(
         **head._asdict(), code=said.code, detail=clean(said.detail)[:1000], **said.used()
     ),

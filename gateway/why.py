@@ -140,8 +140,18 @@ WITH_PILOT = {
 }
 
 
+async def _completed(case: Case) -> Json:
+    event = case.last(Job.Completed)
+    pending = event.event.pending if event else ()
+    return _answer("pending", f"its program ended well; {len(pending)} requests are still under way", pending=pending)
+
+
 async def _failed(case: Case) -> Json:
     event = case.last(Job.Failed)
+    settled = case.last(Job.Settled)
+    if settled and (not event or settled.version > event.version):
+        detail, who, next_ = failure(settled.event.code, job=case.job)
+        return _answer(settled.event.code, detail, who.value, next_, said=settled.event.detail)
     facts: Any = event.event if event else Job.Failed(case.row["attempt"], case.row["minor_status"])
     detail, who, next_ = failure(facts.code, job=case.job, exit_code=facts.exit_code)
     figures = {"attempt": facts.attempt, "exit_code": facts.exit_code, "said": facts.detail,
@@ -155,6 +165,8 @@ async def _killed(case: Case) -> Json:
     by = actor(event.actor, {case.row["owner"]: case.row["owner_name"]}) if event else "somebody"
     reason = event.event.reason if event else ""
     detail = f"{by} killed it" + (f": {reason}" if reason else "")
+    if case.row["leaving"]:
+        detail += f"; pilot {case.row['pilot']} has not said yet that it is gone"
     return _answer("killed", detail, next=f"spinor job reschedule {case.job}", by=by, reason=reason)
 
 
@@ -175,6 +187,7 @@ CASES: dict[Status, Callable[[Case], Awaitable[Json]]] = {
     Status.RUNNING: _with_pilot,
     Status.STALLED: _with_pilot,
     Status.COMPLETING: _with_pilot,
+    Status.COMPLETED: _completed,
     Status.FAILED: _failed,
     Status.KILLED: _killed,
     Status.DONE: _done,

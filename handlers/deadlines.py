@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from domain.job import ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, StallJob, Status
+from domain.job import CleanJob, ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, SettleJob, StallJob, Status, VacateJob
 from domain.messages import Later, Recorded
 from domain.pilot import LosePilot, Pilot
 from domain.values import job_number
@@ -15,6 +15,9 @@ FREED_WITHIN = timedelta(days=90)
 CONFIRMED_WITHIN = timedelta(seconds=60)
 SILENT_FOR = timedelta(minutes=75)  # DIRAC 9.1 StalledJobAgent: 4500 s
 GIVEN_UP_AFTER = timedelta(hours=2)  # DIRAC 9.1: 11 700 s in all
+VACATED_WITHIN = timedelta(minutes=30)
+SETTLED_WITHIN = timedelta(days=10)
+CLEANED_AFTER = timedelta(days=7)  # DIRAC 9.1 JobCleaningAgent: RemoveStatusDelay
 BEFORE_QUEUE = frozenset({Status.RECEIVED.value, Status.CHECKING.value})
 PILOT_EXPECTED_WITHIN = timedelta(days=3)
 PILOT_SILENT_FOR = timedelta(minutes=5)
@@ -62,8 +65,36 @@ def given_up_in_time(event: Recorded[Job.Stalled]) -> Iterator[Later]:
 
 
 @jobs
-def nothing_to_wait_for(event: Recorded[Job.Done | Job.Failed | Job.Killed | Job.Deleted]) -> Iterator[Later]:
+def settled_in_time(event: Recorded[Job.Completed]) -> Iterator[Later]:
+    failed = SettleJob(job_number(event.stream), event.event.attempt, "requests-failed", "nobody said in time")
+    yield Later.after(event, SETTLED_WITHIN, "state", failed)
+
+
+@jobs
+def cleaned_in_time(event: Recorded[Job.Done | Job.Failed | Job.Killed | Job.Settled]) -> Iterator[Later]:
+    """It waits for nothing but its end in the lists; an attempt that was run again meanwhile is not the one meant."""
     yield Later(event.stream, "state")
+    yield Later.after(event, CLEANED_AFTER, "retention", CleanJob(job_number(event.stream), event.event.attempt))
+
+
+@jobs
+def vacated_in_time(event: Recorded[Job.Killed]) -> Iterator[Later]:
+    """Who is killed holds its slot until its pilot says that it is gone, or until this."""
+    if event.event.pilot:
+        yield Later.after(
+            event, VACATED_WITHIN, "vacate", VacateJob(job_number(event.stream), event.event.attempt)
+        )  # fmt: skip
+
+
+@jobs
+def vacated(event: Recorded[Job.Vacated]) -> Iterator[Later]:
+    yield Later(event.stream, "vacate")
+
+
+@jobs
+def nothing_to_wait_for(event: Recorded[Job.Deleted]) -> Iterator[Later]:
+    yield Later(event.stream, "state")
+    yield Later(event.stream, "retention")
 
 
 @pilots

@@ -18,6 +18,9 @@ CONFLICTS = 10
 REMEMBER = """insert into commands (id, ok, code, parameters, stream_id, version, received)
     select * from unnest($1::uuid[], $2::boolean[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::int[])
     on conflict (id) do nothing returning id"""
+REFUSED = """insert into refusals (day, vo, topic, code, count)
+    select current_date, * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+    on conflict (day, vo, topic, code) do update set count = refusals.count + excluded.count"""
 RECALL = """update commands c set received = c.received + u.times from unnest($1::uuid[], $2::int[]) u (id, times)
     where c.id = u.id returning c.id, c.ok, c.code, c.parameters, c.stream_id, c.version, c.received"""
 
@@ -78,6 +81,7 @@ class Dispatcher:
         for (name, _), verdict in zip(asks, verdicts, strict=True):
             answers[name] = _outcome(name, verdict)
         await self._remember(connection, [answers[name] for name, ask in asks if ask.command.KEYED], times)
+        await self._count(connection, asks, answers)
         return [replace(answers[known_as(request)], id=request.id) for request in requests]
 
     def _ask(self, request: Request) -> Ask:
@@ -90,7 +94,7 @@ class Dispatcher:
             raise Refused(Code.MALFORMED, problem=str(fault)) from fault
         origin = Origin(
             request.actor, request.vo, now(), request.cause or request.id, request.correlation or request.id,
-            frozenset(request.rights), request.token,
+            frozenset(request.rights), request.token, request.group,
         )  # fmt: skip
         return Ask(command, origin)
 
@@ -101,6 +105,18 @@ class Dispatcher:
         """How often each command that is remembered by its id is in this batch."""
         kinds = ((known_as(request), self.codec.commands.get(request.topic)) for request in requests)
         return Counter(id_ for id_, command in kinds if command is not None and command.KEYED)
+
+    async def _count(
+        self, connection: Connection, asks: Sequence[tuple[UUID, Ask]], answers: dict[UUID, Outcome]
+    ) -> None:
+        """Refusals are counted, of those commands too that nobody remembers."""
+        found = Counter(
+            (ask.origin.vo, ask.command.TOPIC, answers[name].code) for name, ask in asks if not answers[name].ok
+        )
+        if found:
+            keys = sorted(found)  # the same order everywhere: two batches wait and do not deadlock
+            columns = [list(column) for column in zip(*keys, strict=True)]
+            await connection.execute(REFUSED, *columns, [found[key] for key in keys])
 
     async def _recall(self, connection: Connection, times: Counter[UUID]) -> dict[UUID, Outcome]:
         """The outcomes of commands that came before; each arrival is counted."""

@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from domain.errors import Code, Refused
-from infra import app
+from infra import app, reachability
 from infra.renew import renew
 from infra.runtime import Runtime, opened
 from infra.settings import Settings
@@ -89,6 +89,7 @@ async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> N
         runtime.configuration.run(),
         runtime.resources.run(),
     ]
+    loops += [reachability.run(runtime.pool)] if work.url else []
     loops += app.relay(runtime) if "relay" in parts else []
     loops += [app.timers(runtime)] if "timers" in parts else []
     loops += [app.match(runtime)] if "match" in parts else []

@@ -11,6 +11,7 @@ import structlog
 
 from domain.errors import Code, Refused
 from domain.messages import Event, Later, Recorded
+from infra import reachability
 from infra.bulk import rows
 from infra.bus.interface import Bus
 from infra.bus.messages import Request
@@ -94,6 +95,8 @@ class Timers:
             rows = await connection.fetch("select * from timers where due <= now() order by due limit $1", BATCH)
             if not rows:
                 return await connection.fetchval("select min(due) from timers")  # type: ignore[no-any-return]
+            if any(row["silence"] for row in rows) and await reachability.put_off(connection):
+                continue
             outcomes = await self.bus.request([_request(row) for row in rows], ANSWER)
             undecided = [row for row, o in zip(rows, outcomes, strict=True) if o.code in UNDECIDED]
             if undecided:

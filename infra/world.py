@@ -73,7 +73,7 @@ class RuntimeWorld:
         rights, vo = sorted(who.rights), vo or who.vo
         requests = [
             Request(id=id_, topic=command.TOPIC, data=msgspec.Raw(self._encode(command)), vo=vo, actor=who.actor,
-                    rights=rights, token=who.token, correlation=correlation.get())
+                    rights=rights, token=who.token, group=who.group, correlation=correlation.get())
             for id_, command in commands
         ]  # fmt: skip
         answers: list[Answer] = []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Select, Table, Text, Uuid, select
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Select, Table, Text, Uuid, or_, select
 
 from domain.job import HELD_BY_PILOT, Job
 from domain.messages import Recorded
@@ -70,7 +70,7 @@ def held_by_pilot(event: Recorded[Any]) -> Select[Any]:
             assignments.c.vo == event.vo,
             assignments.c.pilot == event.event.stamp,
             jobs.c.pilot == event.event.stamp,
-            jobs.c.status.in_(states),
+            or_(jobs.c.status.in_(states), jobs.c.leaving),
             assignments.c.matched_at <= event.at,
         )
         .distinct()

@@ -21,6 +21,7 @@ FAILURES: dict[str, Advice] = {
     "pilot-restarted": Advice("its pilot was started anew", Who.SITE, AGAIN),
     "payload-lost": Advice("its program vanished without a report", Who.SITE, AGAIN),
     "waited-too-long": Advice("no pilot took it within the time it may wait", Who.USER, "spinor job why {job}"),
+    "requests-failed": Advice("what was to be done with its outputs failed", Who.OPERATOR, SHOW),
     "held-too-long": Advice("nobody freed it within the time it may be held", Who.OPERATOR, AGAIN),
 }
 UNKNOWN = Advice("it failed for a reason that is not in the list ({code})", Who.OPERATOR, SHOW)

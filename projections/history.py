@@ -50,6 +50,9 @@ def _merged(events: Iterable[Recorded[Event]]) -> list[Recorded[Event]]:
     latest: dict[UUID, datetime] = {}
     placed = []
     for event in sorted(events, key=lambda event: event.version):
+        if isinstance(event.event, Job.Late) and event.event.said_at:  # where it belongs, not where it came
+            placed.append((min(event.event.said_at, event.at), event.stream.bytes, event.version, event))
+            continue
         latest[event.stream] = max(event.at, latest.get(event.stream, event.at))
         placed.append((latest[event.stream], event.stream.bytes, event.version, event))
     return [event for *_, event in sorted(placed, key=lambda place: place[:3])]
@@ -115,6 +118,15 @@ def _failed(facts: Job.Failed) -> str:
     return f"attempt {facts.attempt} failed: {what}{detail}"
 
 
+def _late(facts: Job.Late) -> str:
+    said = ", ".join(text for text in (facts.minor, facts.application, *facts.values) if text)
+    return f"a late report says: {said}" if said else "a late report came"
+
+
+def _settled(facts: Job.Settled) -> str:
+    return f"its requests failed: {failure(facts.code)[0]}" if facts.code else "its requests are done"
+
+
 def _held(facts: Job.Held) -> str:
     detail = f" ({facts.detail})" if facts.detail else ""
     return f"the job is held: {facts.code}{detail}"
@@ -149,6 +161,7 @@ SENTENCES: Sentences = {
     Job.Queued: lambda facts: f"the job waits for a pilot (attempt {facts.attempt}, priority {facts.priority})",
     Job.Held: _held,
     Job.Freed: _freed,
+    Job.Prioritised: lambda facts: f"the job has priority {facts.priority} (before: {facts.former})",
     Job.Matched: _matched,
     Job.Released: lambda facts: f"pilot {facts.pilot} did not confirm the job in time; it waits again",
     Job.Started: lambda facts: f"the program runs on {facts.host or 'an unnamed machine'}",
@@ -160,6 +173,10 @@ SENTENCES: Sentences = {
     Job.Stalled: lambda facts: "nothing was heard of the job for too long",
     Job.Resumed: lambda facts: "the job was heard of again",
     Job.Killed: lambda facts: f"the job was killed{_reason(facts)}",
+    Job.Vacated: lambda facts: f"the killed attempt {facts.attempt} holds its place no more ({facts.how})",
+    Job.Late: _late,
+    Job.Completed: lambda facts: f"the program ended well; {len(facts.pending)} requests are still under way",
+    Job.Settled: _settled,
     Job.Rescheduled: lambda facts: f"the job starts again as attempt {facts.attempt}{_reason(facts)}",
     Job.Deleted: lambda facts: "the job was deleted",
     Pilot.Requested: lambda facts: f"pilot {facts.stamp} is expected{_place(facts)}",

@@ -2,7 +2,21 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, Select, Table, Text, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+)
 
 from domain.job import Job, Status
 from domain.messages import Recorded
@@ -43,6 +57,7 @@ jobs = Table(
     Column("output", Text),
     Column("cpu_seconds", Integer),
     Column("wall_seconds", Integer),
+    Column("leaving", Boolean),  # killed, and its pilot has not said yet that it is gone: it still holds its slot
     Index("jobs_by_status", "vo", "status", "job"),
 )
 
@@ -100,6 +115,11 @@ def freed(event: Recorded[Job.Freed]) -> Values:
 
 
 @projection
+def prioritised(event: Recorded[Job.Prioritised]) -> Values:
+    return {"priority": event.event.priority, "updated_at": event.at}
+
+
+@projection
 def matched(event: Recorded[Job.Matched]) -> Values:
     facts = event.event
     place = {"site": facts.site, "ce": facts.ce, "pilot": facts.pilot, "attempt": facts.attempt}
@@ -140,7 +160,27 @@ def failed(event: Recorded[Job.Failed]) -> Values:
 
 @projection
 def killed(event: Recorded[Job.Killed]) -> Values:
-    return _now(event, Status.KILLED, "Marked for termination") | {"ended_at": event.at}
+    leaving = bool(event.event.pilot)
+    return _now(event, Status.KILLED, "Marked for termination") | {"ended_at": event.at, "leaving": leaving}
+
+
+@projection
+def vacated(event: Recorded[Job.Vacated]) -> Values:
+    facts = event.event
+    used = {"cpu_seconds": int(facts.cpu_seconds), "wall_seconds": int(facts.wall_seconds)} if facts.seq else {}
+    return {"leaving": None, "updated_at": event.at} | used
+
+
+@projection
+def completed(event: Recorded[Job.Completed]) -> Values:
+    return _ended(event, Status.COMPLETED, "Pending Requests")
+
+
+@projection
+def settled(event: Recorded[Job.Settled]) -> Values:
+    if event.event.code:
+        return _now(event, Status.FAILED, event.event.code)
+    return _now(event, Status.DONE, "Requests done")
 
 
 @projection
@@ -158,7 +198,18 @@ def rescheduled(event: Recorded[Job.Rescheduled]) -> Values:
     facts = event.event
     again = {"attempt": facts.attempt, "reschedules": facts.reschedules, "site": "ANY"}
     blank = dict.fromkeys(
-        ("ce", "pilot", "queue", "started_at", "ended_at", "exit_code", "output", "cpu_seconds", "wall_seconds")
+        (
+            "ce",
+            "pilot",
+            "queue",
+            "started_at",
+            "ended_at",
+            "exit_code",
+            "output",
+            "cpu_seconds",
+            "wall_seconds",
+            "leaving",
+        )
     )
     return _now(event, Status.RECEIVED, "Job Rescheduled") | again | blank
 

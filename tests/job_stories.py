@@ -13,6 +13,7 @@ from domain.job import (
     STARTABLE,
     STARTED,
     CheckJob,
+    CleanJob,
     CompletePayload,
     DeleteJob,
     DescribeJob,
@@ -25,21 +26,25 @@ from domain.job import (
     JobCommand,
     KillJob,
     LoseJob,
+    PendJob,
+    PrioritiseJob,
     ProgressJob,
     QueueJob,
     ReleaseMatch,
     RescheduleJob,
     ResumeJob,
+    SettleJob,
     StallJob,
     StartJob,
     Status,
     SubmitJob,
+    VacateJob,
 )
 from domain.messages import Event
 from domain.requirements import Requirements
 from domain.values import job_stream
 
-REPORTS = [StartJob, ProgressJob, DescribeJob, CompletePayload, FinishJob, FailJob]
+REPORTS = [StartJob, ProgressJob, DescribeJob, CompletePayload, FinishJob, PendJob, FailJob]
 OFFER = UUID(int=7)
 WANTED = Requirements(cpu_time=3600, sites=("LCG.CERN.ch",))
 SUBMIT = SubmitJob(42, "ann", "Ann", "user", "digest", WANTED, name="fit", priority=5, parameters={"i": 1})
@@ -60,11 +65,13 @@ PATHS: dict[Status, list[Event]] = {
     Status.RUNNING: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, STARTED_EVENT],
     Status.STALLED: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, STARTED_EVENT, Job.Stalled(1)],
     Status.COMPLETING: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, STARTED_EVENT, ENDED],
+    Status.COMPLETED: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, STARTED_EVENT, ENDED, Job.Completed(2, 1, ("r",))],
     Status.DONE: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, STARTED_EVENT, Job.Done(3, 1)],
-    Status.FAILED: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, Job.Failed(1, "exit-code", seq=3)],
+    Status.FAILED: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, STARTED_EVENT, Job.Failed(1, "exit-code", seq=3)],
     Status.KILLED: [SUBMITTED, Job.Checked(), QUEUED, MATCHED, Job.Killed(1)],
     Status.DELETED: [SUBMITTED, Job.Deleted()],
 }
+ENDED_WELL_OR_NOT = frozenset({Status.DONE, Status.FAILED, Status.KILLED})
 COMMANDS: dict[type[JobCommand], tuple[JobCommand, frozenset[Status], frozenset[Status]]] = {
     # the command, the states it acts in, the states in which it is accepted and changes nothing; all others refuse
     CheckJob: (CheckJob(42), frozenset({Status.RECEIVED}), frozenset()),
@@ -77,11 +84,16 @@ COMMANDS: dict[type[JobCommand], tuple[JobCommand, frozenset[Status], frozenset[
     KillJob: (KillJob(42), frozenset(PATHS) - {Status.NEW} - FINAL, frozenset({Status.KILLED})),
     RescheduleJob: (RescheduleJob(42), frozenset({Status.WAITING, Status.FAILED, Status.KILLED}), frozenset()),
     DeleteJob: (DeleteJob(42), frozenset(PATHS) - {Status.NEW, Status.DELETED}, frozenset({Status.DELETED})),
+    PrioritiseJob: (PrioritiseJob(42, 9), HOLDABLE, frozenset()),
     HoldJob: (HoldJob(42), HOLDABLE, frozenset()),
     FreeJob: (FreeJob(42), frozenset(), frozenset(PATHS) - {Status.NEW}),
+    VacateJob: (VacateJob(42, 1), frozenset(), frozenset(PATHS) - {Status.NEW}),
+    CleanJob: (CleanJob(42, 1), ENDED_WELL_OR_NOT, frozenset(PATHS) - {Status.NEW}),
+    SettleJob: (SettleJob(42, 1), frozenset({Status.COMPLETED}), frozenset(PATHS) - {Status.NEW}),
+    PendJob: (PendJob(42, 1, 9, "p1"), STARTED, frozenset()),
     StartJob: (StartJob(42, 1, 9, "p1"), STARTABLE, frozenset()),
-    ProgressJob: (ProgressJob(42, 1, 9, "p1"), STARTED, frozenset()),
-    DescribeJob: (DescribeJob(42, 1, 9, "p1"), STARTED, frozenset()),
+    ProgressJob: (ProgressJob(42, 1, 9, "p1"), STARTED | ENDED_WELL_OR_NOT, frozenset()),
+    DescribeJob: (DescribeJob(42, 1, 9, "p1"), STARTED | ENDED_WELL_OR_NOT, frozenset()),
     CompletePayload: (CompletePayload(42, 1, 9, "p1"), STARTED, frozenset()),
     FinishJob: (FinishJob(42, 1, 9, "p1"), STARTED, frozenset()),
     FailJob: (FailJob(42, 1, 9, "p1"), HELD_BY_PILOT, frozenset()),

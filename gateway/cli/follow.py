@@ -15,7 +15,7 @@ from gateway.cli.sse import Message, messages
 from gateway.cli.text import moment
 
 ROUTE = "/api/v1/events"
-ENDS = frozenset({"job.done", "job.failed", "job.killed", "job.deleted"})
+ENDS = frozenset({"job.done", "job.failed", "job.settled", "job.killed", "job.deleted"})
 QUIET = 3.0  # seconds without a word after which the past is over, when its last event is not for our eyes
 PULSE = 60.0  # seconds without even a sign of life after which a stream is dead
 MOST_PAST = 500

@@ -25,6 +25,8 @@ AsOf = Annotated[
     str, typer.Option("--as-of", metavar="TIME", help="only what was known then: 2026-11-21T09:30, or 09:30 of today")
 ]
 
+WithPilot = Annotated[bool, typer.Option("--pilot", help="with what happened to its pilots")]
+
 
 def add(app: typer.Typer) -> None:
     """The commands of this file."""
@@ -35,7 +37,7 @@ def add(app: typer.Typer) -> None:
 def of_job(
     ids: Ids,
     as_of: AsOf = "",
-    pilot: Annotated[bool, typer.Option("--pilot", help="with what happened to its pilots")] = False,
+    pilot: WithPilot = False,
     json: Json = False,
 ) -> None:
     """Tell the history of jobs: time, actor, what happened, because of what. With --json: one event a line.

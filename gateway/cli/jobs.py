@@ -30,6 +30,7 @@ FACTS = {
     "job": "job", "name": "name", "status": "status", "minor_status": "minor status",
     "application_status": "application", "owner_name": "owner", "owner": "subject", "owner_group": "group",
     "vo": "VO", "site": "site",
+    "held": "held by", "held_detail": "held because",
     "ce": "computing element", "pilot": "pilot", "attempt": "attempt", "submitted_at": "submitted",
     "started_at": "started", "ended_at": "ended", "exit_code": "exit code",
 }  # fmt: skip
@@ -53,6 +54,7 @@ def list_jobs(
     minor: Annotated[str, typer.Option(help="only of this minor status")] = "",
     job_type: Annotated[str, typer.Option("--type", help="only of this type")] = "",
     pilot: Annotated[str, typer.Option(help="only what this pilot had")] = "",
+    job_group: Annotated[str, typer.Option(help="only of this job group")] = "",
     limit: Limit = 100,
     ids: Annotated[bool, typer.Option("--ids", help="print nothing but ids")] = False,
     json: Json = False,
@@ -64,7 +66,7 @@ def list_jobs(
              spinor job list --status Waiting --ids -n 10000 | spinor job kill -
     """
     wanted = {"status": state(status, Status), "owner": owner, "group": group, "site": site, "name": name,
-              "minor": minor, "job_type": job_type, "pilot": pilot}  # fmt: skip
+              "minor": minor, "job_type": job_type, "pilot": pilot, "job_group": job_group}  # fmt: skip
     with connected() as session:
         rows = pages(session, limit, wanted)
         if json:

@@ -10,7 +10,20 @@ import typer.exceptions
 from typer.core import TyperGroup
 
 from domain.errors import Code, Refused
-from gateway.cli import acts, follow, history, jobs, letters, pilots, resources, submit, suspensions, system, wait
+from gateway.cli import (
+    acts,
+    follow,
+    history,
+    jobs,
+    letters,
+    pilots,
+    resources,
+    submit,
+    suspensions,
+    system,
+    wait,
+    watch,
+)
 from gateway.cli.ids import fields
 from gateway.cli.output import ACTORS, asked, called, note
 from gateway.cli.text import clean, to_json
@@ -32,7 +45,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 3 some of many failed
 
 
 GROUPS = (
-    ("job", "Submit, watch, explain and end jobs.", (submit.add, jobs.add, wait.add, acts.add)),
+    ("job", "Submit, watch, explain and end jobs.", (submit.add, jobs.add, wait.add, watch.add, acts.add)),
     ("history", "Everything that happened to one thing, and because of what.", (history.add,)),
     ("pilot", "Look at pilots; without a command: run one here.", (pilots.add,)),
     ("queue", "What waits for pilots.", (pilots.add_queues,)),

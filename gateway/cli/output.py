@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from gateway.cli.text import clean, shown, to_json
@@ -161,6 +161,14 @@ def progress() -> Progress:
     """A bar for bytes on stderr, which is only there on a terminal."""
     return Progress(
         TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(),
+        console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty(),
+    )  # fmt: skip
+
+
+def counting() -> Progress:
+    """A bar for jobs on stderr, which is only there on a terminal."""
+    return Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty(),
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ class Request(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     cause: UUID | None = None
     rights: list[str] = []
     token: str = ""
+    group: str = ""
     deadline: datetime | None = None
 
 

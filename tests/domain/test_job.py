@@ -105,7 +105,7 @@ def test_a_job_whose_outputs_are_on_their_way_stalls_too(job: Scenario[Job]) -> 
 
 
 def test_the_owner_kills_a_job(running: Scenario[Job]) -> None:
-    running.when(KillJob(42, "r" * 300)).then(Job.Killed(1, "r" * 255))
+    running.when(KillJob(42, "r" * 300)).then(Job.Killed(1, "r" * 255, "p1"))
 
 
 def test_a_killed_job_stays_killed_without_a_second_event(running: Scenario[Job]) -> None:
@@ -154,7 +154,7 @@ def test_a_job_is_rescheduled_a_limited_number_of_times(running: Scenario[Job]) 
 
 
 def test_a_living_job_is_killed_before_it_is_deleted(running: Scenario[Job]) -> None:
-    running.when(DeleteJob(42)).then(Job.Killed(1, "deleted"), Job.Deleted())
+    running.when(DeleteJob(42)).then(Job.Killed(1, "deleted", "p1"), Job.Deleted())
 
 
 def test_a_deleted_job_stays_deleted(job: Scenario[Job]) -> None:

@@ -5,7 +5,7 @@ from job_stories import COMMANDS, ENDED, PATHS, new_job  # noqa: F401
 from scenario import Scenario, recorded
 
 from domain.errors import Code
-from domain.job import TRANSITIONS, Job, JobCommand, Status, SubmitJob
+from domain.job import TRANSITIONS, Job, JobCommand, ResetJob, Status, SubmitJob
 from domain.messages import Event
 from domain.values import job_stream
 
@@ -16,7 +16,7 @@ def test_the_paths_lead_where_they_say() -> None:
 
 
 def test_every_command_of_a_job_has_its_row_in_the_table_of_states() -> None:
-    assert Job.decisions().keys() == COMMANDS.keys() | {SubmitJob}
+    assert Job.decisions().keys() == COMMANDS.keys() | {SubmitJob, ResetJob}
 
 
 @pytest.mark.parametrize("status", PATHS)
@@ -56,6 +56,11 @@ def test_every_event_of_a_job_means_something_for_its_state() -> None:
         *PATHS[Status.DONE],
         ENDED,
         Job.Released("p1"),
+        Job.Prioritised(9, 1),
+        Job.Vacated(1, "silence"),
+        Job.Late(1, 9, "progress"),
+        Job.Completed(9, 1, ("r",)),
+        Job.Settled(1),
         Job.Held(1, "b", ("a", "b")),
         Job.Freed(1, "a", "Waiting"),
         Job.Progressed(8),
@@ -68,6 +73,6 @@ def test_every_event_of_a_job_means_something_for_its_state() -> None:
         Job.Deleted(),
     ]
     assert {type(sample) for sample in samples} == set(Job.events().values())
-    before = Job(number=42, status=Status.SUBMITTING, pilot="p9", seq=5, holds=("a",))
+    before = Job(number=42, status=Status.SUBMITTING, pilot="p9", seq=5, holds=("a",), leaving=True)
     for sample in samples:
         assert before.evolve(recorded(sample, job_stream(42))) != before, type(sample)

@@ -8,7 +8,19 @@ from uuid import UUID
 import pytest
 from scenario import recorded
 
-from domain.job import CheckJob, ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, RescheduleJob, StallJob
+from domain.job import (
+    CheckJob,
+    CleanJob,
+    ExpireJob,
+    Job,
+    LoseJob,
+    QueueJob,
+    ReleaseMatch,
+    RescheduleJob,
+    SettleJob,
+    StallJob,
+    VacateJob,
+)
 from domain.messages import Command, Event, Later, Recorded
 from domain.pilot import LosePilot, Pilot
 from domain.requirements import Requirements
@@ -84,6 +96,12 @@ TIMERS: list[tuple[Event, Command, timedelta, bool]] = [
     (Job.Started(1, 2), StallJob(42, 2), deadlines.SILENT_FOR, True),
     (Job.Resumed(2), StallJob(42, 2), deadlines.SILENT_FOR, True),
     (Job.PayloadEnded(3, 2), StallJob(42, 2), deadlines.SILENT_FOR, True),
+    (
+        Job.Completed(3, 2, ("r",)),
+        SettleJob(42, 2, "requests-failed", "nobody said in time"),
+        deadlines.SETTLED_WITHIN,
+        False,
+    ),
     (Job.Stalled(2), LoseJob(42, 2, "payload-lost"), deadlines.GIVEN_UP_AFTER, True),
 ]
 
@@ -97,9 +115,22 @@ def test_every_state_of_a_job_that_is_not_final_names_the_command_that_ends_it(
     assert reactions(deadlines.jobs, cause) == [Later(STREAM, "state", command, cause.at + delay, silence)]
 
 
-@pytest.mark.parametrize("event", [Job.Done(3, 1), Job.Failed(1, "x"), Job.Killed(1), Job.Deleted()])
-def test_a_job_that_ended_waits_for_nothing(event: Event) -> None:
-    assert reactions(deadlines.jobs, of_job(event)) == [Later(STREAM, "state")]
+@pytest.mark.parametrize("event", [Job.Done(3, 2), Job.Failed(2, "x"), Job.Killed(2), Job.Settled(2)])
+def test_a_job_that_ended_waits_only_for_being_cleaned(event: Event) -> None:
+    cause = of_job(event)
+    cleaned = Later.after(cause, deadlines.CLEANED_AFTER, "retention", CleanJob(42, 2))
+    assert reactions(deadlines.jobs, cause) == [Later(STREAM, "state"), cleaned]
+
+
+def test_a_deleted_job_waits_for_nothing() -> None:
+    assert reactions(deadlines.jobs, of_job(Job.Deleted())) == [Later(STREAM, "state"), Later(STREAM, "retention")]
+
+
+def test_who_is_killed_holds_its_slot_until_its_pilot_speaks_or_the_time_is_over() -> None:
+    cause = of_job(Job.Killed(2, pilot="p1"))
+    vacated = Later.after(cause, deadlines.VACATED_WITHIN, "vacate", VacateJob(42, 2))
+    assert vacated in reactions(deadlines.jobs, cause)
+    assert reactions(deadlines.jobs, of_job(Job.Vacated(2, "confirmed"))) == [Later(STREAM, "vacate")]
 
 
 def test_a_pilot_must_come_then_be_heard_of() -> None:
@@ -115,7 +146,7 @@ def test_a_pilot_that_is_gone_is_not_waited_for(event: Event) -> None:
     assert reactions(deadlines.pilots, of_pilot(event)) == [Later(pilot_stream("lhcb", "p1"), "state")]
 
 
-QUIET = {Job.Checked, Job.Released, Job.Progressed, Job.Described, Pilot.Started}
+QUIET = {Job.Checked, Job.Released, Job.Prioritised, Job.Late, Job.Progressed, Job.Described, Pilot.Started}
 
 
 def test_only_events_that_change_no_state_alone_have_no_deadline() -> None:

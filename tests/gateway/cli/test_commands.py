@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.watch import fresh
+
 DAY_BEFORE = "2020-01-01T00:00"
 HOSTILE = "[bold]x[/bold]\x1b]0;owned\x07\x1b[31mred"
 
@@ -209,3 +211,43 @@ def test_login_keeps_what_the_gateway_accepts_for_this_account_only(spinor: Any,
     assert site.token_of_alice not in result.output
     assert kept.stat().st_mode & 0o777 == 0o600
     assert "alice" in spinor("whoami", **nothing).stdout
+
+
+def test_jobs_are_held_released_and_put_first(spinor: Any) -> None:
+    first, second = submitted(spinor, 2, name="kept")
+    assert spinor("job", "hold", first, "--reason", "not yet").stdout.split() == [first]
+    assert "not yet" in spinor("job", "why", first).stdout
+    assert f"spinor job release {first} --code user" in spinor("job", "why", first).stdout
+    assert spinor("job", "release", "-", input=first).stdout.split() == [first]
+    assert spinor("job", "priority", 9, first, second).stdout.split() == [first, second]
+    assert [row["priority"] for row in lines(spinor("job", "list", "--name", "kept", "--json"))] == [9, 9]
+    refused = spinor("job", "hold", first, "--code", "audit")
+    assert (refused.exit_code, refused.stderr.splitlines()[0]) == (1, "error: this needs JobAdministrator")
+    assert "held: user (not yet)" in spinor("job", "history", first).stdout
+    assert spinor("job", "kill", first, second).exit_code == 0
+
+
+@pytest.mark.usefixtures("nobody_waits")
+def test_what_a_job_wrote_is_printed_also_when_it_has_ended(spinor: Any, site: Any, tmp_path: Path) -> None:
+    (job,) = submitted(spinor)
+    early = spinor("job", "logs", job)
+    assert (early.exit_code, early.stdout) == (0, "")
+    assert "has not written anything" in early.stderr
+    refused = spinor("job", "peek", job)
+    assert (refused.exit_code, refused.stderr.splitlines()[0]) == (
+        1, f"error: job {job} is Waiting: no program writes anything",
+    )  # fmt: skip
+    site.pilot("writer").run({"std.out": "hello\nworld\n", "std.err": "oh"}, folder=tmp_path)
+    assert spinor("job", "logs", job).stdout == "hello\nworld\n"
+    assert spinor("job", "logs", job, "--error").stdout == "oh\n"
+    assert "exit code" not in spinor("job", "parameters", job).stdout
+    assert "p1" not in spinor("job", "parameters", job).stdout
+    assert "writer" in spinor("job", "parameters", job).stdout
+    assert spinor("job", "follow", job).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more"), [("", "a\n", "a\n"), ("a\nb\n", "b\nc\n", "b\nc\n"), ("a\nb\n", "a\nb\nc\n", "c\n")]
+)
+def test_only_what_is_new_of_a_tail_is_printed_again(old: str, new: str, more: str) -> None:
+    assert fresh(old, new) == more
