@@ -113,6 +113,7 @@ def requirements(job: JobDescription, platforms: Mapping[str, frozenset[str]] | 
         whole_node=job.whole_node,
         gpus=job.gpus,
         min_ram_mb=job.min_ram_mb,
+        max_ram_mb=job.max_ram_mb,
         job_type=job.job_type,
     )
 

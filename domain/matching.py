@@ -1,9 +1,7 @@
-"""Which task queue a pilot's offer gets a job from: a pure function, used live, by `why`, and in what-if questions."""
+"""What a pilot offers, what a task queue asks for, and everything that can keep the two apart."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
-from random import Random
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,9 +9,28 @@ from msgspec import Struct
 
 from domain.requirements import Requirements
 
+WHOLE_NODE = "WholeNode"  # the tag by which a resource says that it gives away nodes as a whole
+
+
+class Refusing(Struct, frozen=True, omit_defaults=True):
+    """What a resource does not take: a queue that names one of these stays out (DIRAC's Banned<field>)."""
+
+    owners: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    job_types: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+NOTHING = Refusing()
+
 
 class Offer(Struct, frozen=True, omit_defaults=True):
-    """What a pilot has to give at the moment. `cpu_seconds` is the normalised work left, 0 where it is not known."""
+    """What a pilot has to give at the moment. `cpu_seconds` is the normalised work left, 0 where it is not known.
+
+    `processors` are free now, `node_processors` is what the pilot has in all. `runs` are platforms that its own one
+    can run. `required_tags` and `job_types` restrict it to jobs that carry them; `owner` and `groups` make it private.
+    """
 
     offer: UUID
     pilot: str
@@ -27,6 +44,19 @@ class Offer(Struct, frozen=True, omit_defaults=True):
     cpu_seconds: int = 0
     gpus: int = 0
     tags: tuple[str, ...] = ()
+    host: str = ""
+    node_processors: int = 0
+    runs: tuple[str, ...] = ()
+    required_tags: tuple[str, ...] = ()
+    job_types: tuple[str, ...] = ()
+    owner: str = ""
+    groups: tuple[str, ...] = ()
+    refuses: Refusing = NOTHING
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the node is free, and may be given to one job."""
+        return WHOLE_NODE in self.tags and self.processors >= self.node_processors
 
 
 class Queue(Struct, frozen=True):
@@ -41,18 +71,29 @@ class Queue(Struct, frozen=True):
 
 
 class Obstacle(StrEnum):
-    """Why a queue and an offer do not fit; closed, stored, and translated for people at the edge."""
+    """Why a queue and an offer do not come together; closed, stored, and translated for people at the edge."""
 
     VO = "other-vo"
+    OWNER = "other-owner"
+    GROUP = "other-group"
     SITE = "site"
     SITE_BANNED = "site-banned"
     CE = "ce"
     PLATFORM = "platform"
     TAG = "tag"
+    REQUIRED_TAG = "required-tag"
+    JOB_TYPE = "job-type"
+    REFUSED = "refused-by-resource"
     PROCESSORS = "processors"
+    WHOLE_NODE = "whole-node"
     MEMORY = "memory"
     CPU_TIME = "cpu-time"
     GPU = "gpu"
+    RESOURCE = "resource-status"
+    RUNNING_LIMIT = "running-limit"
+    MATCHING_DELAY = "matching-delay"
+    FAILING = "failing"
+    RESERVED = "reserved"
 
 
 class Blocked(NamedTuple):
@@ -63,39 +104,62 @@ class Blocked(NamedTuple):
     offered: str
 
 
-class Decision(NamedTuple):
-    """What was decided and why: the queue or None, how many queues were looked at, obstacles counted."""
-
-    queue: Queue | None
-    considered: int
-    blocked: dict[str, int]
-
-    def fields(self) -> dict[str, object]:
-        """As it is recorded with the match."""
-        return {"considered": self.considered, "blocked": self.blocked}
-
-
-def obstacles(wanted: Requirements, vo: str, offer: Offer) -> Iterator[Blocked]:
+def obstacles(wanted: Requirements, vo: str, offer: Offer, owner: str = "", group: str = "") -> Iterator[Blocked]:
     """Everything that keeps a job with these requirements from this offer (rules of DIRAC 9.1 TaskQueueDB)."""
+    yield from persons(vo, group, owner, offer)
+    yield from _places(wanted, offer)
+    yield from _labels(wanted, offer)
+    yield from _sizes(wanted, offer)
+
+
+def persons(vo: str, group: str, owner: str, offer: Offer) -> Iterator[Blocked]:
+    """Whose jobs an offer does not take."""
     if offer.vo and offer.vo != vo:
         yield Blocked(Obstacle.VO, vo, offer.vo)
+    if offer.owner and owner and offer.owner != owner:
+        yield Blocked(Obstacle.OWNER, owner, "a pilot of somebody else")
+    elif owner in offer.refuses.owners:
+        yield Blocked(Obstacle.OWNER, owner, "everybody but this owner")
+    if offer.groups and group and group not in offer.groups:
+        yield Blocked(Obstacle.GROUP, group, ", ".join(offer.groups))
+    elif group in offer.refuses.groups:
+        yield Blocked(Obstacle.GROUP, group, f"everybody but {group}")
+
+
+def _places(wanted: Requirements, offer: Offer) -> Iterator[Blocked]:
     if wanted.sites and offer.site not in wanted.sites:
         yield Blocked(Obstacle.SITE, ", ".join(wanted.sites), offer.site)
     if offer.site in wanted.banned_sites:
         yield Blocked(Obstacle.SITE_BANNED, f"not {offer.site}", offer.site)
     if wanted.ces and offer.ce not in wanted.ces:
         yield Blocked(Obstacle.CE, ", ".join(wanted.ces), offer.ce)
-    if wanted.platforms and offer.platform not in wanted.platforms:
-        yield Blocked(Obstacle.PLATFORM, ", ".join(wanted.platforms), offer.platform)
-    missing = [tag for tag in wanted.tags if tag not in offer.tags]
-    if missing:
+    runs = wanted.platforms
+    if runs and offer.platform not in runs and not any(each in runs for each in offer.runs):
+        yield Blocked(Obstacle.PLATFORM, ", ".join(runs), offer.platform)
+
+
+def _labels(wanted: Requirements, offer: Offer) -> Iterator[Blocked]:
+    if missing := [tag for tag in wanted.tags if tag not in offer.tags]:
         yield Blocked(Obstacle.TAG, ", ".join(missing), ", ".join(offer.tags) or "no tags")
-    yield from _sizes(wanted, offer)
+    if required := [tag for tag in offer.required_tags if tag not in wanted.tags]:
+        yield Blocked(Obstacle.REQUIRED_TAG, ", ".join(wanted.tags) or "no tags", f"only with {', '.join(required)}")
+    if offer.job_types and wanted.job_type not in offer.job_types:
+        yield Blocked(Obstacle.JOB_TYPE, wanted.job_type, ", ".join(offer.job_types))
+    if offer.refuses is not NOTHING and (refused := _refused(wanted, offer.refuses)):
+        yield Blocked(Obstacle.REFUSED, ", ".join(refused), f"nothing with {', '.join(refused)}")
+
+
+def _refused(wanted: Requirements, refusing: Refusing) -> list[str]:
+    named = (wanted.job_type in refusing.job_types) * [wanted.job_type]
+    named += [tag for tag in wanted.tags if tag in refusing.tags]
+    return named + [name for name in wanted.platforms if name in refusing.platforms]
 
 
 def _sizes(wanted: Requirements, offer: Offer) -> Iterator[Blocked]:
     if wanted.min_processors > offer.processors:
         yield Blocked(Obstacle.PROCESSORS, str(wanted.min_processors), str(offer.processors))
+    if wanted.whole_node and not offer.whole:
+        yield Blocked(Obstacle.WHOLE_NODE, "a whole node", "a part of one")
     if offer.memory_mb and wanted.min_ram_mb > offer.memory_mb:
         yield Blocked(Obstacle.MEMORY, f"{wanted.min_ram_mb} MB", f"{offer.memory_mb} MB")
     if offer.cpu_seconds and wanted.cpu_time > offer.cpu_seconds:
@@ -104,23 +168,14 @@ def _sizes(wanted: Requirements, offer: Offer) -> Iterator[Blocked]:
         yield Blocked(Obstacle.GPU, str(wanted.gpus), str(offer.gpus))
 
 
-def choose(queues: Iterable[Queue], offer: Offer, seed: int) -> Decision:
-    """The queue that serves this offer: the highest priority first, then a draw that the seed decides.
+def fits(wanted: Requirements, offer: Offer) -> bool:
+    """Whether nothing about place, labels and sizes stands in the way."""
+    parts = (_places(wanted, offer), _labels(wanted, offer), _sizes(wanted, offer))
+    return all(next(found, None) is None for found in parts)
 
-    The same queues, offer and seed always give the same decision.
-    """
-    blocked: Counter[str] = Counter()
-    fitting: list[Queue] = []
-    considered = 0
-    for queue in queues:
-        considered += 1
-        first = next(obstacles(queue.requirements, queue.vo, offer), None)
-        if first is None:
-            fitting.append(queue)
-        else:
-            blocked[first.obstacle.value] += 1
-    if not fitting:
-        return Decision(None, considered, dict(blocked))
-    best = max(queue.priority for queue in fitting)
-    candidates = sorted((queue for queue in fitting if queue.priority == best), key=lambda queue: queue.id)
-    return Decision(Random(seed).choice(candidates), considered, dict(blocked))  # noqa: S311
+
+def granted(wanted: Requirements, processors: int) -> int:
+    """How many of the free processors such a job gets: all of a whole node, else up to its maximum (0: no maximum)."""
+    if wanted.whole_node or not wanted.max_processors:
+        return max(processors, 1)
+    return max(min(wanted.max_processors, processors), 1)

@@ -16,7 +16,7 @@ class Requirements(Struct, frozen=True, omit_defaults=True, gc=False):
     """Requirements of one job; names are sorted, so that equal requirements have equal digests.
 
     `cpu_time` in normalised seconds, rounded up to a segment; no `sites`, `platforms` or `ces` means any;
-    `max_processors` 0 means as many as there are.
+    `max_processors` 0 means as many as there are; `max_ram_mb` is what the job may use at most.
     """
 
     cpu_time: int = DAY
@@ -30,6 +30,7 @@ class Requirements(Struct, frozen=True, omit_defaults=True, gc=False):
     whole_node: bool = False
     gpus: int = 0
     min_ram_mb: int = 0
+    max_ram_mb: int = 0
     job_type: str = "User"
 
     @property

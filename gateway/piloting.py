@@ -77,6 +77,7 @@ class Offered(Body):
     disk_mb: Count = 0
     cpu_seconds: Count = 0
     tags: Tags = ()
+    required_tags: Tags = ()
     wait: Annotated[float, Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 0.0
 
 
@@ -166,7 +167,8 @@ async def offer(who: rights.Pilot, row: Current, outside: Outside, holding: Held
     id_ = uuid5(pilot_stream(who.vo, who.subject), str(body.offer))
     offered = Offer(
         id_, who.subject, who.vo, row["site"], row["ce"], node.get("platform", ""), body.processors, body.memory_mb,
-        body.disk_mb, body.cpu_seconds, node.get("gpus", 0), body.tags,
+        body.disk_mb, body.cpu_seconds, node.get("gpus", 0), body.tags, node.get("hostname", ""),
+        node.get("processors", 0), required_tags=body.required_tags,
     )  # fmt: skip
     with holding.one(who, OFFERS):
         given = await outside.offer(offered, body.wait)

@@ -1,83 +1,63 @@
 """Gives waiting jobs to offering pilots, as events make either appear; nobody polls, an offer that fits nothing waits.
 
-The rule is `domain.matching.choose`. Queues are in memory, kept by events; the jobs of a queue stay in PostgreSQL. One
-transaction serves every offer that waits: it claims the rows, appends `Job.Matched` with the decision, and commits.
+The rule is `domain.choice.choose`; what it depends on is in memory (`infra.match_memory`), the jobs of a queue stay in
+PostgreSQL. One transaction serves every offer that waits: it claims the rows, appends `Job.Matched` with the decision,
+and commits.
 """
 
 import asyncio
 import random
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import structlog
 
-from domain.errors import Code, Refused
+from domain.choice import choose
+from domain.errors import Refused
 from domain.job import Job
-from domain.matching import Decision, Offer, Queue, choose
-from domain.messages import Event, Origin, Recorded
+from domain.match_policy import MatchPolicy
+from domain.match_state import Decision, State
+from domain.matching import Obstacle, Offer, fits
+from domain.messages import Origin
+from domain.queue_index import Shape
+from domain.shares import Person
 from domain.values import job_stream
 from infra.bus.interface import Bus
 from infra.bus.messages import Envelope, now
 from infra.decider import Decider
 from infra.leader import leading
+from infra.match_memory import News, heard, loaded
+from infra.offers import Ask, Chosen, Match, Parked, Served, note
 from infra.store import TROUBLE, Conflict, Connection, record
 from infra.suspensions import Suspensions
 from infra.wake import Wakes
-from projections.pilot_queue import queue as queue_of
 
 AT_ONCE = 200  # offers served by one transaction
 LONGEST = 55.0  # seconds an offer may wait
 BRIEFEST = 0.25  # seconds: one that does not want to wait is compared all the same with what waits for it
 ASIDE = 0.01  # seconds that others get for jobs they have locked
+MANY = 64  # queues with news; beyond that offers just look at everything
+STOPPED = {Obstacle.RUNNING_LIMIT.value, Obstacle.MATCHING_DELAY.value, Obstacle.RESOURCE.value}
+OF_ONE_PILOT = {Obstacle.FAILING.value, Obstacle.RESERVED.value}
 # Everybody else locks a job's row first and then its place in the queue: whoever has one of the two is passed over.
 CLAIM = """select q.queue, p.job, p.attempt, j.version, j.vo
     from unnest($1::text[], $2::int[]) q (queue, wanted)
     cross join lateral (select job, attempt from pilot_queue where queue = q.queue
                         order by priority desc, job limit q.wanted for update skip locked) p
     join jobs j on j.job = p.job for update of j skip locked"""
-# One probe of the index a queue, however many jobs wait in it.
-QUEUES = """with recursive best as (
-        (select queue, priority from pilot_queue order by queue, priority desc limit 1)
-        union all
-        select n.queue, n.priority from best, lateral (
-            select queue, priority from pilot_queue p where p.queue > best.queue
-            order by queue, priority desc limit 1) n)
-    select t.*, best.priority from best join task_queues t on t.queue = best.queue"""
-NOTE = """insert into offers (vo, pilot, offer, decision, at)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-    on conflict (vo, pilot) do update set offer = excluded.offer, decision = excluded.decision, at = excluded.at"""
+# The next job of each queue, null where there is none: one probe of the index a queue.
+NEXT = """select q.queue, p.priority, extract(epoch from p.queued_at)::float8 as since
+    from unnest($1::text[]) q (queue) left join lateral (select priority, queued_at from pilot_queue
+        where queue = q.queue order by priority desc, job limit 1) p on true"""
 log_ = structlog.get_logger("spinor.matcher")
 
 
-class Ask(msgspec.Struct, frozen=True):
-    """What a gateway asks on behalf of a pilot; `wait` in seconds."""
-
-    offer: Offer
-    wait: float = 0.0
-
-
-class Match(msgspec.Struct, frozen=True):
-    """What an offer gets; `job` 0 when nothing came within the wait."""
-
-    offer: UUID
-    job: int = 0
-    attempt: int = 0
-
-
-class Parked:
-    """An offer that waits, and who waits for the answer."""
-
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
-        self.answer: asyncio.Future[Match] = asyncio.get_running_loop().create_future()
-        self.fresh = True  # not yet compared with all queues
-        self.asking = 0  # a pilot whose gateway died asks again while the first question still waits
-        self.decision = Decision(None, 0, {})
+Awake = Callable[[Parked], bool]
 
 
 class Matcher:
@@ -90,9 +70,10 @@ class Matcher:
         self.bus = bus
         self.wakes = wakes
         self.partitions = partitions
-        self.queues: dict[str, Queue] = {}
+        self.policy = MatchPolicy()
+        self.state = State(self.policy)
         self.offers: dict[UUID, Parked] = {}
-        self._changed: set[str] = set()
+        self._news = News()
         self._work = asyncio.Event()
         self._reload = True
         barred.on_change(self._let_go)
@@ -116,7 +97,9 @@ class Matcher:
             self._work.clear()
             if self._reload:
                 self._reload = False
-                self._take_queues(await connection.fetch(QUEUES))
+                self.state = await loaded(connection, self.policy, time.time())
+                self.state.suspended = self._suspended
+                self._look_again()
             while await self._round(connection):
                 pass
 
@@ -145,148 +128,149 @@ class Matcher:
         return msgspec.json.encode(match)
 
     async def _heard(self, envelopes: Sequence[Envelope]) -> None:
-        """Queues that got work; an empty batch means that some may have been missed."""
+        """Queues that got work, jobs that ended; an empty batch means that some may have been missed."""
+        moment = time.time()
         for envelope in envelopes:
-            for event in envelope.events:
-                if event.topic == Job.Queued.TOPIC:
-                    facts = msgspec.json.decode(bytes(event.data), type=Job.Queued)
-                    self._add(facts.queue, event.vo, facts)
+            heard(self.state, envelope.events, moment, self._news)
         self._reload |= not envelopes
-        if self.offers and (self._changed or self._reload):
+        if self._news.freed:
+            self._news.freed = False
+            self._look_again(STOPPED)
+        if self.offers and (self._news.queues or self._reload):
             self._work.set()
-
-    def _add(self, id_: str, vo: str, facts: Job.Queued) -> None:
-        old = self.queues.get(id_)
-        if old is None or facts.priority > old.priority:
-            self.queues[id_] = Queue(id_, vo, facts.owner, facts.group, facts.requirements, facts.priority)
-        self._changed.add(id_)
-
-    def _take_queues(self, rows: Sequence[Any]) -> None:
-        self.queues = {row["queue"]: queue_of(row) for row in rows}
-        self._changed |= self.queues.keys()
-
-    async def _round(self, connection: Connection) -> bool:
-        """Serve what can be served in one transaction; whether it is worth trying again at once."""
-        changed, self._changed = self._changed, set()
-        chosen = self._choose(changed)
-        noted = [parked for parked in self.offers.values() if parked.fresh]
-        for parked in noted:
-            parked.fresh = False
-        if not chosen:
-            await self._note(connection, noted)
-            return False
-        try:
-            async with connection.transaction():
-                served = await self._claim(connection, chosen)
-                await self._note(connection, noted)
-        except (Conflict, asyncpg.TransactionRollbackError):
-            self._changed |= chosen.keys()
-            return True
-        self.wakes.wake("jobs")
-        self._answer(served)
-        await self._forget_empty(connection, chosen, served)
-        return bool(self._changed)
-
-    def _choose(self, changed: set[str]) -> dict[str, list[Parked]]:
-        """The queue for each offer; one that waits already only looks at queues that got something new."""
-        chosen: dict[str, list[Parked]] = defaultdict(list)
-        news = [self.queues[id_] for id_ in changed if id_ in self.queues]
-        count = 0
-        for parked in self.offers.values():
-            if parked.answer.done() or count >= AT_ONCE:
-                continue
-            queues = [q for q in (self.queues.values() if parked.fresh else news) if not self._suspended(q)]
-            decision = choose(queues, parked.offer, random.getrandbits(32))
-            if parked.fresh or decision.queue:
-                parked.decision = decision
-            if decision.queue:
-                chosen[decision.queue.id].append(parked)
-                count += 1
-        return chosen
-
-    def _suspended(self, queue: Queue) -> bool:
-        return self.barred.of(queue.vo, queue.owner, queue.group) is not None
 
     def _let_go(self) -> None:
         """Somebody is suspended, or is no more: what waits is looked at again."""
         self._reload = True
         self._work.set()
 
-    async def _claim(
-        self, connection: Connection, chosen: dict[str, list[Parked]]
-    ) -> list[tuple[Parked, str, Recorded[Event], int]]:
+    def _suspended(self, person: Person) -> bool:
+        return self.barred.of(person.vo, person.owner, person.group) is not None
+
+    def _look_again(self, because: set[str] | None = None) -> None:
+        """Offers that wait are compared again: all, or those that were kept from something by one of these."""
+        for parked in self.offers.values():
+            if because is None or because & parked.decision.blocked.keys():
+                parked.fresh = True
+                self._work.set()
+
+    async def _round(self, connection: Connection) -> bool:
+        """Serve what can be served in one transaction; whether it is worth trying again at once."""
+        moment = time.time()
+        chosen = self._choose(moment)
+        noted = [parked for parked in self.offers.values() if not parked.noted]
+        if not chosen:
+            await note(connection, noted)
+            return False
+        try:
+            async with connection.transaction():
+                served = await self._claim(connection, chosen)
+                await note(connection, noted)
+                rest = await connection.fetch(NEXT, list({each.taken.queue.id for each in chosen}))
+        except (Conflict, asyncpg.TransactionRollbackError):
+            self._undo(chosen, moment)
+            return True
+        except BaseException:
+            self._undo(chosen, moment)
+            raise
+        self.wakes.wake("jobs")
+        self._answer(served)
+        return await self._settle(chosen, served, rest, moment)
+
+    def _undo(self, chosen: Sequence[Chosen], moment: float) -> None:
+        for each in chosen:
+            self.state.undo(each.taken, moment)
+            each.parked.fresh = not each.parked.answer.done()
+
+    def _choose(self, moment: float) -> list[Chosen]:
+        """The queue for each offer; one that waits already only looks when a queue that fits got something new."""
+        awake = self._awake()
+        barren: set[Shape] = set()
+        chosen: list[Chosen] = []
+        for parked in list(self.offers.values()):
+            if parked.answer.done() or not (parked.fresh or awake(parked)):
+                continue
+            if len(chosen) >= AT_ONCE:
+                parked.fresh = True
+                continue
+            shape = self.state.shape(parked.offer)
+            if shape in barren and parked.noted:
+                parked.fresh = False
+                continue
+            parked.fresh = False
+            decision = choose(self.state, parked.offer, moment, random.getrandbits(32))
+            parked.decision = decision
+            if decision.queue:
+                chosen.append(Chosen(parked, decision, self.state.take(decision, parked.offer, moment)))
+            elif not OF_ONE_PILOT & decision.blocked.keys():
+                barren.add(shape)
+            self._keep_free(decision, parked.offer, moment)
+        return chosen
+
+    def _keep_free(self, decision: Decision, offer: Offer, moment: float) -> None:
+        """What a choice asks for besides the match: a pilot kept free, another look when a delay is over."""
+        if decision.held_for:
+            self.state.reserve(decision, offer, moment)
+        if decision.again:
+            asyncio.get_running_loop().call_later(decision.again - moment + ASIDE, self._look_again, STOPPED)
+
+    def _awake(self) -> Awake:
+        """Which offers have something new to look at."""
+        changed, self._news.queues = self._news.queues, set()
+        entries = [entry for id_ in changed if (entry := self.state.entry(id_)) and entry.waiting > 0]
+        if len(entries) > MANY:
+            return lambda parked: True
+        known: dict[Shape, bool] = {}
+
+        def awake(parked: Parked) -> bool:
+            shape = self.state.shape(parked.offer) if entries else ()
+            if shape not in known:
+                known[shape] = any(fits(entry.queue.requirements, parked.offer) for entry in entries)
+            return known[shape]
+
+        return awake
+
+    async def _claim(self, connection: Connection, chosen: Sequence[Chosen]) -> list[Served]:
         """Take the best jobs of the chosen queues, and append that they are matched."""
-        rows = await connection.fetch(CLAIM, list(chosen), [len(parked) for parked in chosen.values()])
-        waiting = {id_: list(parked) for id_, parked in chosen.items()}
+        waiting: dict[str, list[Chosen]] = defaultdict(list)
+        for each in chosen:
+            waiting[each.taken.queue.id].append(each)
+        rows = await connection.fetch(CLAIM, list(waiting), [len(each) for each in waiting.values()])
         served = []
         for row in rows:
-            parked = waiting[row["queue"]].pop(0)
-            offer = parked.offer
-            event = Job.Matched(
-                offer.pilot, offer.offer, row["attempt"], offer.site, offer.ce, parked.decision.fields()
-            )
+            each = waiting[row["queue"]].pop(0)
+            offer = each.parked.offer
+            said = each.decision.fields() | {"host": offer.host, "platform": offer.platform}
+            event = Job.Matched(offer.pilot, offer.offer, row["attempt"], offer.site, offer.ce, said)
             origin = Origin("matcher", row["vo"], now(), correlation=offer.offer)
             matched = record(event, job_stream(row["job"]), row["version"] + 1, origin)
-            served.append((parked, row["queue"], matched, row["job"]))
-        await self.decider.write(connection, "jobs", [event for _, _, event, _ in served])
+            served.append(Served(each, matched, row["job"], row["attempt"]))
+        await self.decider.write(connection, "jobs", [each.event for each in served])
         return served
 
-    def _answer(self, served: Sequence[tuple[Parked, str, Recorded[Event], int]]) -> None:
-        for parked, _, event, job in served:
+    def _answer(self, served: Sequence[Served]) -> None:
+        for (parked, _, taken), _, job, attempt in served:
+            self.state.hold(job, taken)
             self.offers.pop(parked.offer.offer, None)
             if not parked.answer.done():
-                facts: Any = event.event
-                parked.answer.set_result(Match(parked.offer.offer, job, facts.attempt))
+                parked.answer.set_result(Match(parked.offer.offer, job, attempt))
 
-    async def _forget_empty(
-        self, connection: Connection, chosen: dict[str, list[Parked]], served: Sequence[tuple[Parked, str, Any, int]]
-    ) -> None:
-        """A queue that gave less than was asked for may be empty; its offers look at the others."""
-        given = Counter(queue for _, queue, _, _ in served)
-        short = [id_ for id_, parked in chosen.items() if given[id_] < len(parked)]
-        if not short:
-            return
-        rows = await connection.fetch(
-            "select q from unnest($1::text[]) q where exists (select from pilot_queue p where p.queue = q)", short
-        )
-        alive = {row["q"] for row in rows}
-        for id_ in short:
-            if id_ not in alive:
-                self.queues.pop(id_, None)
-            for parked in chosen[id_]:
-                parked.fresh = not parked.answer.done()
-        self._changed |= alive
-        self._work.set()
-        if alive:  # somebody else is at those jobs
+    async def _settle(
+        self, chosen: Sequence[Chosen], served: Sequence[Served], rest: Sequence[asyncpg.Record], moment: float
+    ) -> bool:
+        """What is left in the queues; offers that got nothing look at the others."""
+        given = {id(each.chosen.parked) for each in served}
+        short = [each for each in chosen if id(each.parked) not in given]
+        self._undo(short, moment)
+        alive = set()
+        for row in rest:
+            entry = self.state.entry(row["queue"])
+            if row["priority"] is None:
+                self.state.empty(row["queue"])
+            elif entry:
+                queue = msgspec.structs.replace(entry.queue, priority=row["priority"])
+                self.state.put(queue, max(entry.waiting, 1), row["since"])
+                alive.add(row["queue"])
+        if any(each.taken.queue.id in alive for each in short):  # somebody else is at those jobs
             await asyncio.sleep(ASIDE)
-
-    async def _note(self, connection: Connection, parked: Sequence[Parked]) -> None:
-        """Keep what each pilot offered last and what came of it: `why` answers from this."""
-        if not parked:
-            return
-        last = {(p.offer.vo, p.offer.pilot): p for p in parked}
-        keys = sorted(last)
-        encode = msgspec.json.encode
-        await connection.execute(
-            NOTE,
-            [vo for vo, _ in keys],
-            [pilot for _, pilot in keys],
-            [encode(last[key].offer).decode() for key in keys],
-            [encode(last[key].decision.fields()).decode() for key in keys],
-            [now()] * len(keys),
-        )
-
-
-async def ask(bus: Bus, offer: Offer, wait: float) -> Match:
-    """The answer of the matcher to an offer, within `wait` seconds; no match when no matcher answers.
-
-    Raises:
-        Refused: BUS_AWAY.
-    """
-    try:
-        answer = await bus.call("match", msgspec.json.encode(Ask(offer, wait)), wait + 5)
-    except Refused as refusal:
-        if refusal.code is Code.DEADLINE:
-            return Match(offer.offer)
-        raise
-    return msgspec.json.decode(answer, type=Match)
+        return bool(short) or any(parked.fresh for parked in self.offers.values())

@@ -21,7 +21,7 @@ from domain.schema import Configuration
 from gateway.edge import correlation
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
-from infra import epoch, intake, matcher, status
+from infra import epoch, intake, offers, status
 from infra.bus.messages import DeadLetter, Outcome, Request
 from infra.deadletters import listed, sent_again
 from infra.runtime import Runtime
@@ -136,7 +136,7 @@ class RuntimeWorld:
             return await intake.reserve(self._runtime.store, submission, vo, digest, count)
 
     async def offer(self, offer: Offer, wait: float) -> Given:
-        asking = asyncio.create_task(matcher.ask(self._runtime.bus, offer, wait))
+        asking = asyncio.create_task(offers.ask(self._runtime.bus, offer, wait))
         await self._or_closing(asking)
         if not asking.done():  # the pilot asks again with the same offer, and gets what was decided meanwhile
             asking.cancel()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Select, Table, Text, Uuid, or_, select
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Select, Table, Text, Uuid, or_, select, text
 
 from domain.job import HELD_BY_PILOT, Job
 from domain.messages import Recorded
@@ -19,6 +19,9 @@ assignments = Table(
     Column("attempt", Integer, nullable=False),
     Column("pilot", Text, nullable=False),
     Column("matched_at", DateTime(timezone=True), nullable=False),
+    Column("processors", Integer, nullable=False, server_default=text("1")),
+    Column("host", Text, nullable=False, server_default=text("''")),
+    Column("platform", Text, nullable=False, server_default=text("''")),
     Index("assignments_by_pilot", "vo", "pilot"),
     Index("assignments_by_job", "job"),
 )
@@ -34,6 +37,9 @@ def matched(event: Recorded[Job.Matched]) -> list[Put]:
         "attempt": facts.attempt,
         "pilot": facts.pilot,
         "matched_at": event.at,
+        "processors": facts.decision.get("processors", 1),
+        "host": facts.decision.get("host", ""),
+        "platform": facts.decision.get("platform", ""),
     }
     return [Put((facts.offer,), row, create=True)]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Index, Integer, Select, Table, Text, func, select
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Select, Table, Text, func, select
 
 from domain.job import Job
 from domain.matching import Queue
@@ -19,6 +19,7 @@ pilot_queue = Table(
     Column("queue", Text, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("queued_at", DateTime(timezone=True), nullable=False),
 )
 Index("pilot_queue_best", pilot_queue.c.queue, pilot_queue.c.priority.desc(), pilot_queue.c.job)
 
@@ -45,7 +46,8 @@ def described(event: Recorded[Job.Queued]) -> Values:
 
 @waiting.creates
 def queued(event: Recorded[Job.Queued]) -> Values:
-    return {"queue": event.event.queue, "priority": event.event.priority, "attempt": event.event.attempt}
+    facts = event.event
+    return {"queue": facts.queue, "priority": facts.priority, "attempt": facts.attempt, "queued_at": event.at}
 
 
 @waiting
@@ -58,12 +60,15 @@ def taken(event: Recorded[Job.Matched | Job.Held | Job.Killed | Job.Failed | Job
 
 def all_queues() -> Select[Any]:
     """The task queues in which something waits, with how much and the best priority."""
+    columns = pilot_queue.c
     counts = (
-        select(pilot_queue.c.queue, func.count().label("waiting"), func.max(pilot_queue.c.priority).label("priority"))
-        .group_by(pilot_queue.c.queue)
+        select(columns.queue, func.count().label("waiting"), func.max(columns.priority).label("priority"),
+               func.min(columns.queued_at).label("since"))
+        .group_by(columns.queue)
         .subquery()
-    )
-    return select(task_queues, counts.c.waiting, counts.c.priority).join(counts, counts.c.queue == task_queues.c.queue)
+    )  # fmt: skip
+    found = select(task_queues, counts.c.waiting, counts.c.priority, counts.c.since)
+    return found.join(counts, counts.c.queue == task_queues.c.queue)
 
 
 def of_vo(vo: str) -> Select[Any]:

@@ -16,6 +16,17 @@ const OBSTACLES = {
   memory: ["needs more memory", "offer"],
   "cpu-time": ["needs more CPU time", "have left"],
   gpu: ["needs more GPUs", "offer"],
+  "other-owner": ["belongs to somebody else", "take"],
+  "other-group": ["belongs to another group", "take"],
+  "required-tag": ["does not carry the tag that is required", "take jobs"],
+  "job-type": ["is of another type", "take"],
+  "refused-by-resource": ["carries what is refused there", "take"],
+  "whole-node": ["needs a whole node", "offer"],
+  "resource-status": ["would run where nothing may run at the moment", "are at"],
+  "running-limit": ["is over a limit of running jobs", "are under the limit"],
+  "matching-delay": ["has to wait after the last match", "are under the delay"],
+  failing: ["would run where everything fails", "are at"],
+  reserved: ["is small, and a job that needs more processors has waited for long", "are kept for"],
 };
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -14,7 +14,7 @@ from infra.bus.inbox import Programs
 from infra.bus.interface import Bus
 from infra.bus.rabbit import RabbitBus
 from infra.deadletters import bury
-from infra.matcher import ask
+from infra.offers import ask
 
 QUEUES, IN_FLIGHT = 50, 64
 WAIT = 20.0  # seconds an offer may wait

@@ -1,0 +1,224 @@
+"""Everything a choice depends on: queues, shares, what runs, tokens of delays, pilots kept free, the policy."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from domain.match_policy import MatchingDelay, MatchPolicy, RunningLimit, place
+from domain.matching import Obstacle, Offer, Queue
+from domain.queue_index import MOST_SHAPES, Book, Entry, Shape, Shapes
+from domain.shares import Person, Shares
+
+Barrier = Callable[[Offer, str], Obstacle | None]  # what keeps a place from jobs of a VO, whatever they ask for
+Rule = RunningLimit | MatchingDelay
+
+
+class Decision(NamedTuple):
+    """What was decided and why. `held_for` is a queue for which the pilot is kept free; `again` when to ask again."""
+
+    queue: Queue | None
+    considered: int = 0
+    blocked: dict[str, int] = {}
+    processors: int = 0
+    seed: int = 0
+    held_for: str = ""
+    again: float = 0.0
+    policy: int = 0
+
+    def fields(self) -> dict[str, object]:
+        """As it is recorded with the match."""
+        said = {name: value for name, value in self._asdict().items() if name not in ("queue", "again") and value}
+        return {"considered": self.considered, "blocked": self.blocked} | said
+
+
+class Taken(NamedTuple):
+    """A place that a job has: what it counts in."""
+
+    queue: Queue
+    where: dict[str, str]
+    processors: int
+    pilot: str = ""
+    host: str = ""
+
+    @property
+    def person(self) -> Person:
+        """Whose job."""
+        return Person(self.queue.vo, self.queue.group, self.queue.owner)
+
+
+class State:
+    """Everything a choice depends on: queues, shares, what runs, tokens of delays, reservations, policy."""
+
+    def __init__(self, policy: MatchPolicy | None = None, barrier: Barrier | None = None) -> None:
+        self.policy = policy or MatchPolicy()
+        self.barrier: Barrier = barrier or (lambda offer, vo: None)
+        self.suspended: Callable[[Person], bool] = lambda person: False
+        self.shares = Shares(self.policy.half_life, self.policy.horizon)
+        self.shapes = Shapes()
+        self.tree: dict[str, dict[str, dict[str, Book]]] = {}
+        self.homes: dict[str, Book] = {}
+        self.running: Counter[tuple[str, ...]] = Counter()
+        self.tokens: dict[tuple[str, ...], tuple[float, float]] = {}
+        self.held: dict[int, Taken] = {}
+        self.reserved: dict[str, dict[str, float]] = {}
+        self._seen: set[Shape] = set()
+        self._rules: dict[str, list[Rule]] = {}
+        self.govern(self.policy)
+
+    # What the world tells.
+
+    def put(self, queue: Queue, waiting: int, since: float) -> None:
+        """A queue as it is: so many jobs, the best one waiting since then."""
+        book = self._book(queue)
+        entry = book.entries.get(queue.id)
+        if entry is None:
+            self.homes[queue.id] = book
+            self.shapes.add(queue)
+            book.add(Entry(queue, waiting, since))
+        else:
+            entry.queue, entry.since = queue, since
+            book.count(entry, waiting)
+
+    def more(self, queue: Queue, at: float) -> None:
+        """One more job waits in it."""
+        old = self.entry(queue.id)
+        if old is None or old.waiting <= 0:
+            self.put(queue, 1, at)
+            return
+        better = old.queue if old.queue.priority >= queue.priority else queue
+        self.put(better, old.waiting + 1, min(old.since, at))
+
+    def entry(self, id_: str) -> Entry | None:
+        """A queue that is known."""
+        book = self.homes.get(id_)
+        return book.entries.get(id_) if book else None
+
+    def empty(self, id_: str) -> None:
+        """Nothing waits in it."""
+        if entry := self.entry(id_):
+            self.homes[id_].count(entry, 0)
+            self.reserved.pop(id_, None)
+
+    def queues(self) -> Iterator[Entry]:
+        """The queues in which something waits."""
+        for groups in self.tree.values():
+            for owners in groups.values():
+                for book in owners.values():
+                    yield from (entry for entry in book.entries.values() if entry.waiting > 0)
+
+    def take(self, decision: Decision, offer: Offer, now: float) -> Taken:
+        """Count a match; `undo` it when the job was gone."""
+        if decision.queue is None:
+            raise ValueError("nothing was chosen")
+        taken = Taken(decision.queue, place(offer), decision.processors, offer.pilot, offer.host)
+        self._delay(taken, 1, now)
+        self._wait(taken.queue.id, -1)
+        self.occupy(taken, now)
+        self.reserved.get(taken.queue.id, {}).pop(offer.pilot, None)
+        return taken
+
+    def undo(self, taken: Taken, now: float) -> None:
+        """The match did not come about."""
+        self._delay(taken, -1, now)
+        self._wait(taken.queue.id, 1)
+        self.occupy(taken, now, -1)
+
+    def occupy(self, taken: Taken, now: float, one: int = 1) -> None:
+        """A job begins to use its cores and to count in its limits, or ends."""
+        self.shares.run(taken.person, one * taken.processors, now)
+        for rule in self.rules(taken.where, taken.queue):
+            if isinstance(rule, RunningLimit):
+                self.running[rule.key(taken.where, taken.queue)] += one
+
+    def spend(self, rule: MatchingDelay, taken: Taken, now: float, one: int = 1) -> None:
+        """A match takes a token of a delay, or gives it back."""
+        key = rule.key(taken.where, taken.queue)
+        self.tokens[key] = (self._tokens(rule, key, now) - one, now)
+
+    def hold(self, job: int, taken: Taken) -> None:
+        """The job has its place."""
+        self.held[job] = taken
+
+    def release(self, job: int, now: float) -> Taken | None:
+        """The job has left its place."""
+        taken = self.held.pop(job, None)
+        if taken:
+            self.occupy(taken, now, -1)
+        return taken
+
+    def reserve(self, decision: Decision, offer: Offer, now: float) -> None:
+        """The pilot stays free for a queue."""
+        self.reserved.setdefault(decision.held_for, {})[offer.pilot] = now
+
+    def govern(self, policy: MatchPolicy) -> None:
+        """Another policy is in force: what runs is counted by its limits."""
+        self.policy = policy
+        self._rules = {"": []}
+        rules: list[Rule] = [*policy.limits, *policy.delays]
+        for rule in rules:
+            self._rules.setdefault(rule.site, []).append(rule)
+        self.running.clear()
+        for taken in self.held.values():
+            for rule in self.rules(taken.where, taken.queue):
+                self.running[rule.key(taken.where, taken.queue)] += 1
+
+    # What follows from it.
+
+    def rules_at(self, where: dict[str, str]) -> list[Rule]:
+        """The limits and delays that can apply at this place."""
+        site = where["site"]
+        return self._rules[""] + self._rules.get(site, []) if site else self._rules[""]
+
+    def rules(self, where: dict[str, str], queue: Queue) -> Iterator[Rule]:
+        """The limits and delays that a match of this queue at this place is subject to."""
+        return (rule for rule in self.rules_at(where) if rule.covers(where, queue))
+
+    def stopped(self, rule: Rule, where: dict[str, str], queue: Queue, now: float) -> float:
+        """0 when the rule lets a match pass; else when it may (infinity: when something that runs has ended)."""
+        key = rule.key(where, queue)
+        if isinstance(rule, RunningLimit):
+            return 0.0 if self.running[key] < rule.most else float("inf")
+        tokens = self._tokens(rule, key, now)
+        return 0.0 if tokens >= 1 - 1e-9 else now + (1 - tokens) * rule.seconds
+
+    def shape(self, offer: Offer) -> Shape:
+        """Offers of one shape fit the same queues."""
+        shape = self.shapes.of(offer)
+        if shape not in self._seen:
+            if len(self._seen) >= MOST_SHAPES:
+                self._seen.clear()
+                for book in self.books():
+                    book.forget_shapes()
+            self._seen.add(shape)
+        return shape
+
+    def books(self) -> Iterator[Book]:
+        """Of all owners."""
+        for groups in self.tree.values():
+            for owners in groups.values():
+                yield from owners.values()
+
+    def _book(self, queue: Queue) -> Book:
+        groups = self.tree.setdefault(queue.vo, {})
+        return groups.setdefault(queue.group, {}).setdefault(queue.owner, Book())
+
+    def _wait(self, id_: str, more: int) -> None:
+        if entry := self.entry(id_):
+            self.homes[id_].count(entry, max(entry.waiting + more, 0))
+
+    def _delay(self, taken: Taken, one: int, now: float) -> None:
+        for rule in self.rules(taken.where, taken.queue):
+            if isinstance(rule, MatchingDelay):
+                self.spend(rule, taken, now, one)
+
+    def _tokens(self, rule: MatchingDelay, key: tuple[str, ...], now: float) -> float:
+        tokens, at = self.tokens.get(key, (float(rule.burst), now))
+        return min(float(rule.burst), tokens + max(now - at, 0.0) / rule.seconds)
+
+
+def state_of(queues: Iterable[Queue], policy: MatchPolicy | None = None) -> State:
+    """A state with one job in each of these queues, for questions about a moment."""
+    state = State(policy)
+    for queue in queues:
+        state.put(queue, 1, 0.0)
+    return state

@@ -1,0 +1,96 @@
+"""What the matcher knows, read from the views when it begins to lead, and kept by events from then on."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from domain.job import HELD_BY_PILOT, Job
+from domain.match_policy import MatchingDelay, MatchPolicy
+from domain.match_state import State, Taken
+from domain.matching import Queue
+from domain.requirements import Requirements
+from domain.shares import Person
+from domain.values import job_number
+from infra.bus.messages import WireEvent
+from infra.store import Connection
+
+REMEMBERED = 4  # half-lives of ended jobs that are read again; what is older weighs less than a sixteenth
+QUEUES = """select t.*, q.waiting, q.priority, q.since from (
+        select queue, count(*) as waiting, max(priority) as priority,
+            extract(epoch from min(queued_at))::float8 as since
+        from pilot_queue group by queue) q
+    join task_queues t on t.queue = q.queue"""
+HELD = """select j.job, j.site, j.ce, j.pilot, a.processors, a.host, a.platform,
+        extract(epoch from a.matched_at)::float8 as since,
+        t.queue, t.vo, t.owner, t.owner_group, t.requirements, j.priority
+    from jobs j join assignments a on a.job = j.job and a.attempt = j.attempt and a.pilot = j.pilot
+    join task_queues t on t.queue = j.queue
+    where j.status = any($1::text[]) order by a.matched_at"""
+# What an hour of a core leaves after it has faded: the integral from the match to the end.
+USED = """select j.vo, j.owner_group, j.owner, sum(a.processors / $1::float8 * (
+            exp(-$1::float8 * ($2::float8 - extract(epoch from j.ended_at)::float8))
+            - exp(-$1::float8 * ($2::float8 - extract(epoch from a.matched_at)::float8)))) as used
+    from jobs j join assignments a on a.job = j.job and a.attempt = j.attempt
+    where j.ended_at > to_timestamp($2::float8 - $3::float8) and j.ended_at > a.matched_at
+    group by 1, 2, 3"""
+ENDINGS = frozenset(
+    event.TOPIC for event in (Job.Released, Job.Done, Job.Failed, Job.Killed, Job.Rescheduled, Job.Deleted)
+)
+
+
+async def loaded(connection: Connection, policy: MatchPolicy, now: float) -> State:
+    """The state as the views have it."""
+    state = State(policy)
+    for row in await connection.fetch(QUEUES):
+        state.put(_queue(row), row["waiting"], row["since"])
+    state.shares.fade(now)
+    rate = state.shares.rate
+    for row in await connection.fetch(USED, rate, now, REMEMBERED * policy.half_life):
+        person = Person(row["vo"], row["owner_group"], row["owner"])
+        state.shares.charge(person, row["used"], now)
+    for row in await connection.fetch(HELD, [status.value for status in HELD_BY_PILOT]):
+        _held(state, row)
+    return state
+
+
+def _held(state: State, row: Any) -> None:
+    """A job that a pilot has: since then it uses its cores, counts in its limits, and has taken its tokens."""
+    where = {"site": row["site"], "ce": row["ce"] or "", "platform": row["platform"]}
+    taken = Taken(_queue(row), where, row["processors"], row["pilot"], row["host"])
+    state.occupy(taken, row["since"])
+    for rule in state.rules(where, taken.queue):
+        if isinstance(rule, MatchingDelay):
+            state.spend(rule, taken, row["since"])
+    state.hold(row["job"], taken)
+
+
+def _queue(row: Any) -> Queue:
+    return Queue(row["queue"], row["vo"], row["owner"], row["owner_group"], _wanted(row["requirements"]),
+                 row["priority"])  # fmt: skip
+
+
+@lru_cache(maxsize=65_536)
+def _wanted(text: str) -> Requirements:
+    return msgspec.json.decode(text, type=Requirements)
+
+
+class News:
+    """What a batch of events means for those who wait: queues that got work, and whether places became free."""
+
+    def __init__(self) -> None:
+        self.queues: set[str] = set()
+        self.freed = False
+
+
+def heard(state: State, events: Sequence[WireEvent], now: float, news: News) -> None:
+    """Keep the state as events say."""
+    for event in events:
+        if event.topic == Job.Queued.TOPIC:
+            facts = msgspec.json.decode(bytes(event.data), type=Job.Queued)
+            queue = Queue(facts.queue, event.vo, facts.owner, facts.group, facts.requirements, facts.priority)
+            state.more(queue, event.at.timestamp())
+            news.queues.add(facts.queue)
+        elif event.topic in ENDINGS and state.release(job_number(event.stream), now):
+            news.freed = True
