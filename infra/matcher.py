@@ -28,7 +28,7 @@ from domain.queue_index import Shape
 from domain.shares import Person
 from domain.values import job_stream
 from infra.bus.interface import Bus
-from infra.bus.messages import Envelope, now
+from infra.bus.messages import Envelope, WireEvent, now
 from infra.decider import Decider
 from infra.leader import leading
 from infra.match_memory import News, heard, loaded
@@ -74,6 +74,7 @@ class Matcher:
         self.state = State(self.policy)
         self.offers: dict[UUID, Parked] = {}
         self._news = News()
+        self._meanwhile: list[WireEvent] | None = None  # what was heard while the state was read
         self._work = asyncio.Event()
         self._reload = True
         barred.on_change(self._let_go)
@@ -96,12 +97,19 @@ class Matcher:
             await self._work.wait()
             self._work.clear()
             if self._reload:
-                self._reload = False
-                self.state = await loaded(connection, self.policy, time.time())
-                self.state.suspended = self._suspended
-                self._look_again()
+                await self._load(connection)
             while await self._round(connection):
                 pass
+
+    async def _load(self, connection: Connection) -> None:
+        """Read the state anew; what is heard meanwhile may be in what is read, or may not."""
+        self._reload, self._meanwhile = False, []
+        state = await loaded(connection, self.policy, time.time())
+        state.suspended = self._suspended
+        state.reserved = self.state.reserved
+        heard(state, self._meanwhile, time.time(), self._news)
+        self.state, self._meanwhile = state, None
+        self._look_again()
 
     async def _asked(self, body: bytes) -> bytes:
         """An offer: answered when there is a job for it, or when its wait is over."""
@@ -132,6 +140,8 @@ class Matcher:
         moment = time.time()
         for envelope in envelopes:
             heard(self.state, envelope.events, moment, self._news)
+            if self._meanwhile is not None:
+                self._meanwhile += envelope.events
         self._reload |= not envelopes
         if self._news.freed:
             self._news.freed = False

@@ -122,7 +122,7 @@ HELD_AND_FREED = [Job.Held(1, "user", ("user",)), Job.Freed(1, "user", "Waiting"
 )
 async def test_what_waits_is_in_the_queue(core: Installation, end: list[Event]) -> None:
     await story(core, *WAITING, *end)
-    found = await core.pool.fetch("select * from pilot_queue")
+    found = await core.pool.fetch("select job, queue, priority, attempt from pilot_queue")
     assert [tuple(row) for row in found] == [(1, QUEUE, 5, 1)]
     (queue,) = await core.read(pilot_queue.of_vo("lhcb"))
     assert (queue["waiting"], queue["priority"], queue["owner"]) == (1, 5, "ann")
