@@ -15,6 +15,7 @@ from gateway import (
     documents,
     errors,
     events,
+    guide,
     jobs,
     page,
     piloting,
@@ -34,7 +35,7 @@ from gateway.rights import signed
 
 ROUTERS = (
     submissions.router, jobs.router, acts.router, why.router, pilots.router, piloting.router, sandboxes.router,
-    system.router, events.router, page.router, suspensions.router, resources.router,
+    system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

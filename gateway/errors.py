@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from domain.errors import Code, Refused
+from domain.taxonomy import kind, retryable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5  # seconds
@@ -57,7 +58,10 @@ def explained(refused: Refused) -> dict[str, Any]:
 def problem(refused: Refused, status: int = 0, **more: Any) -> Response:
     """A refusal as the whole answer; `more` fields are added. 400 unless the code or `status` says otherwise."""
     status = status or STATUS.get(refused.code, USUAL)
-    frame = {"type": f"urn:spinor:{refused.code.slug}", "title": refused.code.slug, "status": status}
+    slug = refused.code.slug
+    frame: dict[str, Any] = {"type": f"urn:spinor:{slug}", "title": slug, "status": status}
+    frame |= {"class": kind(slug, refused.code.value.who).value, "retryable": retryable(slug)}
+    frame["help"] = f"/guide/errors/{slug}"
     headers = {}
     if refused.code in AGAIN:
         headers["Retry-After"] = str(RETRY_AFTER)

@@ -4,12 +4,9 @@ from collections.abc import Iterator
 
 from domain.job import Job, RescheduleJob
 from domain.messages import Command, Recorded
+from domain.taxonomy import PASSING
 from domain.values import job_number
 from handlers.policy import Policy
-
-PASSING = frozenset({
-    "pilot-lost", "pilot-restarted", "pilot-stopped", "payload-lost", "sandbox-download", "sandbox-upload", "disk-full",
-})  # fmt: skip
 
 policy = Policy("rescheduling", log="jobs")
 

@@ -19,7 +19,7 @@ from domain.errors import Code, Refused
 PAUSES = (0.2, 0.6, 1.2)  # seconds before each further try
 AGAIN = frozenset({502, 503, 504})
 PATIENCE = httpx.Timeout(90, connect=5)
-FRAME = frozenset({"type", "title", "status", "code", "detail", "who", "next", "state"})
+FRAME = frozenset({"type", "title", "status", "code", "detail", "who", "next", "state", "class", "retryable", "help"})
 
 
 def data_directory() -> Path:

@@ -24,6 +24,7 @@ from domain.job import (
 from domain.messages import Command, Event, Later, Recorded
 from domain.pilot import LosePilot, Pilot
 from domain.requirements import Requirements
+from domain.taxonomy import PASSING
 from domain.values import job_stream, pilot_stream
 from handlers import deadlines, lost_pilots, rescheduling, scheduling
 from handlers.policy import Answer, Policy
@@ -61,7 +62,7 @@ def test_freeing_needs_nobody_when_the_job_waits_already_or_is_still_held(event:
     assert reactions(scheduling.policy, of_job(event)) == []
 
 
-@pytest.mark.parametrize("code", sorted(rescheduling.PASSING))
+@pytest.mark.parametrize("code", sorted(PASSING))
 def test_a_passing_failure_is_tried_again_after_that_very_attempt(code: str) -> None:
     assert reactions(rescheduling.policy, of_job(Job.Failed(2, code))) == [RescheduleJob(42, code, 2)]
 
