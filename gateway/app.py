@@ -20,6 +20,7 @@ from gateway import (
     page,
     piloting,
     pilots,
+    plan,
     resources,
     sandboxes,
     submissions,
@@ -34,11 +35,12 @@ from gateway.ports import World
 from gateway.rights import signed
 
 ROUTERS = (
-    submissions.router, jobs.router, acts.router, why.router, pilots.router, piloting.router, sandboxes.router,
-    system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
+    submissions.router, plan.router, jobs.router, acts.router, why.router, pilots.router, piloting.router,
+    sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,
+    "/api/v1/jobs/plan": 64 * MIB,
     "/api/v1/pilot/reports": 8 * MIB,
     PREFIX: LIMIT + MIB,
 }

@@ -2,11 +2,12 @@
 
 import asyncio
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from domain.description import JobDescription
 from domain.errors import Code, Refused
 from domain.limits import Limits
 from domain.submission import Source
@@ -43,15 +44,29 @@ async def submit(
     answer comes when every job is recorded, also with `Prefer: respond-async`.
     """
     body = await request.body()
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    accepted = await _read(body, kind, request.app.state.limits, who)
+    accepted = await accepted_of(request, who)
     if accepted.rejected and (not partial or not accepted.jobs):
         first, all_of_them = first_fault(accepted)
         return problem(first, 422, **all_of_them)
     submission = key.id(who, "submission")
-    digest = sha256(b"\0".join((kind.encode(), body))).hexdigest()
+    digest = sha256(b"\0".join((_kind(request).encode(), body))).hexdigest()
     answer = await intake.submit(outside, who, submission, digest, accepted)
     return Response(msgspec.json.encode(answer, enc_hook=str), 201, media_type=JSON)
+
+
+@router.get("/schema")
+async def schema(who: User) -> dict[str, Any]:
+    """All fields of a description, with their types and limits, as JSON Schema. JDL has other spellings of the same."""
+    return JobDescription.model_json_schema()
+
+
+async def accepted_of(request: Request, who: Principal) -> Accepted:
+    """What can be submitted of the request's body; raises Refused when it cannot be taken as a whole."""
+    return await _read(await request.body(), _kind(request), request.app.state.limits, who)
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
 
 
 async def _read(body: bytes, kind: str, limits: Limits, who: Principal) -> Accepted:

@@ -2,13 +2,30 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, Select, Table, Text, Uuid, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    func,
+    or_,
+    select,
+    text,
+)
 
 from domain.job import HELD_BY_PILOT, Job
 from domain.messages import Recorded
 from domain.values import job_number
 from projections.jobs import jobs, metadata
 from projections.projection import Projection, Put
+
+RECENT = 200  # matches that tell how long one waits
 
 assignments = Table(
     "assignments",
@@ -23,6 +40,7 @@ assignments = Table(
     Column("host", Text, nullable=False, server_default=text("''")),
     Column("platform", Text, nullable=False, server_default=text("''")),
     Index("assignments_by_pilot", "vo", "pilot"),
+    Index("assignments_by_time", "vo", "matched_at"),
     Index("assignments_by_job", "job"),
 )
 projection = Projection(assignments, log="jobs", key=lambda event: (event.event.offer,), inline=True)
@@ -54,6 +72,21 @@ def of_job(vo: str, job: int) -> Select[Any]:
     return (
         select(assignments).where(assignments.c.vo == vo, assignments.c.job == job).order_by(assignments.c.matched_at)
     )
+
+
+def waits(vo: str, **equal: str) -> Select[Any]:
+    """How many seconds the last matched first attempts waited, of jobs with these values."""
+    seconds = func.extract("epoch", assignments.c.matched_at - jobs.c.submitted_at).cast(Float)
+    query = (
+        select(seconds.label("seconds"))
+        .join(jobs, jobs.c.job == assignments.c.job)
+        .where(assignments.c.vo == vo, assignments.c.attempt == 1)
+        .order_by(assignments.c.matched_at.desc())
+        .limit(RECENT)
+    )
+    for name, value in equal.items():
+        query = query.where(jobs.c[name] == value)
+    return query
 
 
 def of_pilot(vo: str, pilot: str) -> Select[Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from domain.description import JobDescription
 from domain.errors import Code, Refused
 from domain.limits import Rejected
 from domain.submission import Item
@@ -16,6 +17,7 @@ from gateway.cli.ids import SOME_FAILED, Json
 from gateway.cli.output import Column, as_json, asked, note, out, table
 from gateway.cli.session import Session, connected
 from gateway.cli.sources import Described, Problem, Wrong, located
+from gateway.cli.text import duration, to_json
 from gateway.cli.upload import local_files, uploaded
 from gateway.cli.wait import outcome, wait_for
 
@@ -28,6 +30,7 @@ def add(app: typer.Typer) -> None:
     """The commands of this file."""
     app.command("submit")(submit)
     app.command("plan")(plan)
+    app.command("schema")(schema)
 
 
 def submit(
@@ -68,9 +71,10 @@ def submit(
 
 
 def plan(files: Files, json: Json = False) -> None:
-    """Check descriptions without submitting them: what would become of them, or what is wrong.
+    """Check descriptions without submitting them: what is wrong, or what would become of them.
 
-    The gateway may still refuse what only it can know: the limits of the VO, and sandboxes that are not yours.
+    Where they could run now, what keeps them from the pilots that were seen, how many jobs come first, and how long
+    jobs like them waited. Without a gateway only the descriptions are checked.
 
     \b
     Example: spinor job plan production.jdl
@@ -90,10 +94,57 @@ def plan(files: Files, json: Json = False) -> None:
         rows.append({"file": described.file, "jobs": len(good), "name": name, "upload": [path.name for path in paths]})
     if problems:
         reject(problems)
+    planned = _planned(found)
     if json:
-        as_json(rows)
+        as_json({"files": rows} | (planned or {"kinds": None}))
+        return
+    table(rows, [Column(name) for name in ("file", "jobs", "name", "upload")])
+    for kind in planned["kinds"] if planned else ():
+        _foresee(kind)
+
+
+def _planned(found: list[Described]) -> dict[str, Any] | None:
+    """What the gateway foresees; None without one. Raises Refused for what only the gateway knows to be wrong."""
+    try:
+        with connected() as session:
+            answer: dict[str, Any] = session.post("/api/v1/jobs/plan", {"jobs": [each.attributes for each in found]})
+    except Refused as refused:
+        if refused.code in (Code.NO_INSTALLATION, Code.GATEWAY_AWAY):
+            note("no gateway was asked: only the descriptions were checked")
+            return None
+        raise
+    if answer["errors"]:
+        reject(_problems(found, ((each["index"], each) for each in answer["errors"])))
+    return answer
+
+
+def _foresee(kind: dict[str, Any]) -> None:
+    """What would become of jobs with the same needs, in a few lines."""
+    out("")
+    out(f"{kind['jobs']} jobs of priority {kind['priority']}", style="bold")
+    if kind["fitting"]:
+        out(f"  could run now: {kind['fitting']} of {kind['pilots']} pilots fit, at {', '.join(kind['sites'])}")
+    elif kind["pilots"]:
+        out(f"  could not run now: none of {kind['pilots']} pilots fits")
     else:
-        table(rows, [Column(name) for name in ("file", "jobs", "name", "upload")])
+        out("  could not run now: no pilot offered anything in the last hour")
+    for reason in kind["reasons"][:5]:
+        out(f"  kept away: {reason['what']}")
+    if kind["ahead"]:
+        out(f"  served before: {kind['ahead']} jobs")
+    if waited := kind["waited"]:
+        half, most = duration(waited["half"]), duration(waited["most"])
+        out(f"  waited: of {waited['jobs']} jobs with {waited['like']} half up to {half}, most up to {most}")
+
+
+def schema(json: Json = False) -> None:
+    """Print all fields of a job description, their types and limits, as JSON Schema.
+
+    \b
+    Example: spinor job schema > job.schema.json
+    """
+    for line in to_json(JobDescription.model_json_schema(), indent=None if json else 2).splitlines():
+        out(line)
 
 
 def reject(problems: Sequence[Problem]) -> None:

@@ -109,3 +109,9 @@ def test_a_state_that_does_not_exist_is_wrong_usage_and_not_an_empty_list(alone:
 
 def test_a_state_is_known_in_whatever_case() -> None:
     assert [state(given, ("", "Failed")) for given in ("", "failed", "FAILED", "Failed")] == ["", *["Failed"] * 3]
+
+
+def test_the_schema_of_a_description_is_printed_without_any_gateway(alone: Any) -> None:
+    schema = json.loads(alone("job", "schema").stdout)
+    assert schema["title"] == "Job description"
+    assert json.loads(alone("job", "schema", "--json").stdout) == schema

@@ -117,10 +117,13 @@ def test_json_has_the_whole_answer(spinor: Any, files: Path) -> None:
 def test_a_plan_says_what_would_be_submitted_and_submits_nothing(spinor: Any, files: Path) -> None:
     before = spinor("job", "list", "--ids").stdout
     result = spinor("job", "plan", "many.jdl", "good.jdl", "--json")
-    assert json.loads(result.stdout) == [
+    told = json.loads(result.stdout)
+    assert told["files"] == [
         {"file": "many.jdl", "jobs": 2, "name": "Unknown", "upload": ["run.sh", "conf-1.json", "conf-2.json"]},
         {"file": "good.jdl", "jobs": 1, "name": "good", "upload": []},
     ]
+    assert (told["jobs"], sum(kind["jobs"] for kind in told["kinds"])) == (3, 3)
+    assert "could not run now: no pilot offered anything" in spinor("job", "plan", "good.jdl").stdout
     assert spinor("job", "plan", "mixed.json").exit_code == 1
     assert spinor("job", "list", "--ids").stdout == before
 
