@@ -43,6 +43,7 @@ class Code(Enum):
     PILOT_UNKNOWN = Advice("there is no pilot {pilot}", Who.SITE, "spinor pilot list")
     PILOT_GONE = Advice("pilot {pilot} is {status}", Who.SITE, "spinor pilot show {pilot}")
     PILOT_SECRET = Advice("the pilot's secret is not accepted", Who.SITE, "spinor pilot show {pilot}")
+    PILOT_SECRET_OLD = Advice("the secret of pilot {pilot} was good for {days} days", Who.SITE, "announce a new pilot")
     PILOT_JOB = Advice("job {job} is not a job of pilot {pilot}", Who.SITE, "spinor pilot show {pilot}")
     # resources
     RESOURCE = Advice("the status of {kind} {name} stays as it is: {problem}", Who.USER,
@@ -94,6 +95,8 @@ class Code(Enum):
                               "begin again: spinor login {vo}")  # fmt: skip
     TOO_MANY_GUESSES = Advice("too many wrong attempts came from there", Who.USER, "wait a minute, then try again")
     FORBIDDEN = Advice("this needs {right}", Who.USER, "spinor whoami")
+    JOB_TOKEN = Advice("attempt {attempt} of job {job} is over, and its token with it", Who.NOBODY,
+                       "spinor history job {job}")  # fmt: skip
     SUSPENDED = Advice("the {kind} {name} is suspended{until}: {reason}", Who.USER, "ask {support}")
     SUSPENSION = Advice("that cannot be suspended: {problem}", Who.USER, "spinor suspensions")
     # configuration

@@ -25,6 +25,7 @@ from domain.job_commands import (
     JobCommand,
     KillJob,
     LoseJob,
+    NoteJob,
     PendJob,
     PrioritiseJob,
     ProgressJob,
@@ -68,6 +69,7 @@ __all__ = [
     "JobCommand",
     "KillJob",
     "LoseJob",
+    "NoteJob",
     "PendJob",
     "PrioritiseJob",
     "ProgressJob",
@@ -160,6 +162,7 @@ class Job(Aggregate, frozen=True):
     reschedules: int = 0
     pilot: str = ""
     seq: int = 0
+    notes: int = 0  # what the attempt said of itself, beside its pilot's reports
     holds: tuple[str, ...] = ()
     leaving: bool = False  # killed, and its pilot has not said yet that it is gone
     gaps: frozenset[int] = frozenset()  # numbers of reports that were passed over
@@ -478,6 +481,18 @@ class Job(Aggregate, frozen=True):
             yield from self._resumed()
             yield Job.Described(command.seq, command.values, command.said_at)
 
+    def note(self, command: NoteJob, origin: Origin) -> Decision:
+        """A running job speaks for itself. Its pilot's numbering goes on as if nothing had been said."""
+        self._current(command)
+        if self.status not in STARTED:
+            raise self._impossible(command)
+        if self.notes >= MOST_NOTES:
+            raise Refused(Code.TOO_MANY, count=self.notes + 1, things="notes of one attempt", limit=MOST_NOTES)
+        if command.application:
+            yield Job.Progressed(self.seq, application=command.application[:255], said_at=origin.at)
+        if command.values:
+            yield Job.Described(self.seq, command.values, origin.at)
+
     def complete(self, command: CompletePayload, origin: Origin) -> Decision:
         """The payload ended, the outputs are on their way."""
         if self._heard(command, STARTED):
@@ -744,7 +759,7 @@ def _prioritised(job: Job, event: Recorded[Job.Prioritised]) -> Job:
 
 
 def _matched(job: Job, event: Recorded[Job.Matched]) -> Job:
-    return replace(job, status=S.MATCHED, pilot=event.event.pilot, seq=0, gaps=frozenset())
+    return replace(job, status=S.MATCHED, pilot=event.event.pilot, seq=0, gaps=frozenset(), notes=0)
 
 
 def _released(job: Job, event: Recorded[Job.Released]) -> Job:
@@ -792,7 +807,8 @@ def _to(status: Status) -> Fact:
 
 
 def _noted(job: Job, event: Recorded[Any]) -> Job:
-    return _counted(job, event.event.seq)
+    beside = event.event.seq == job.seq  # what the job said of itself: a report of its pilot has a number of its own
+    return replace(job, notes=job.notes + 1) if beside else _counted(job, event.event.seq)
 
 
 _FACTS: dict[type[Event], Fact] = {

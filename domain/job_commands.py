@@ -168,6 +168,14 @@ class ExpireJob(AttemptCommand, frozen=True):
     TOPIC = "job.expire"
 
 
+class NoteJob(AttemptCommand, frozen=True):
+    """What the running job says of itself, without its pilot: how far it is, and values worth keeping."""
+
+    TOPIC = "job.note"
+    application: str = ""
+    values: dict[str, Any] = {}
+
+
 class Report(AttemptCommand, frozen=True):
     """What a pilot says of a job it runs: numbered per attempt, timed by the pilot's own clock."""
 

@@ -1,5 +1,6 @@
 """A pilot: asked for, admitted, working, gone. Its secret belongs to its stamp; a new process fences the old one."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hmac import compare_digest
 from typing import Any, Self
@@ -12,6 +13,8 @@ from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorde
 from domain.values import pilot_stream
 
 MOST_PROCESSES = 1000  # of one stamp: whoever loads a pilot reads all of them
+SECRET_GOOD_FOR = timedelta(days=7)  # after it was given out: to start with it. Batch systems keep nothing longer
+RENEWED_FOR = timedelta(days=30)  # the process that began in time may renew its token so long
 
 
 class Status(StrEnum):
@@ -84,6 +87,13 @@ class LosePilot(PilotCommand, frozen=True):
     incarnation: int = 0
 
 
+class RevokePilot(PilotCommand, frozen=True):
+    """Nobody may prove themselves as this pilot any more, and what it holds is taken from it."""
+
+    TOPIC = "pilot.revoke"
+    reason: str = ""
+
+
 class Pilot(Aggregate, frozen=True):
     """What a pilot is at the moment."""
 
@@ -97,6 +107,9 @@ class Pilot(Aggregate, frozen=True):
     process: str = ""  # the random id of the admitted process
     incarnation: int = 0
     started: int = 0  # the incarnation that said hello
+    requested: datetime | None = None
+    revoked: bool = False
+    former: tuple[str, ...] = ()  # processes that were replaced: they never come back
 
     class Requested(Event, frozen=True):
         """A pilot is expected."""
@@ -143,6 +156,13 @@ class Pilot(Aggregate, frozen=True):
         stamp: str
         incarnation: int = 0
 
+    class Revoked(Event, frozen=True):
+        """Its secret and its tokens are good for nothing any more."""
+
+        TOPIC = "pilot.revoked"
+        stamp: str
+        reason: str = ""
+
     def request(self, command: RequestPilot, origin: Origin) -> Decision:
         """A stamp is used once."""
         if self.status is Status.NEW:
@@ -154,12 +174,21 @@ class Pilot(Aggregate, frozen=True):
         """The right secret lets a process in. A wrong one and an unknown stamp are told apart by nobody."""
         if self.status is Status.NEW or not _same(self.secret, command.secret):
             raise Refused(Code.PILOT_SECRET, pilot=command.stamp)
-        if self.status is Status.DONE:
-            raise Refused(Code.PILOT_GONE, pilot=command.stamp, status=self.status.value)
+        if self.status is Status.DONE or self.revoked:
+            raise Refused(Code.PILOT_GONE, pilot=command.stamp, status="revoked" if self.revoked else self.status.value)
+        self._in_time(command, origin.at)
+        if command.incarnation in self.former:
+            raise Refused(Code.PILOT_GONE, pilot=command.stamp, status="running elsewhere")
         if command.incarnation != self.process or self.status is Status.ABORTED:
             if self.incarnation >= MOST_PROCESSES:
                 raise Refused(Code.PILOT_GONE, pilot=command.stamp, status="started too often")
             yield Pilot.Admitted(command.stamp, command.incarnation, self.incarnation + 1)
+
+    def _in_time(self, command: AdmitPilot, at: datetime) -> None:
+        """A secret that lay around for too long starts nothing; whoever works already may finish."""
+        longest = RENEWED_FOR if command.incarnation == self.process else SECRET_GOOD_FOR
+        if self.requested and at > self.requested + longest:
+            raise Refused(Code.PILOT_SECRET_OLD, pilot=command.stamp, days=longest.days)
 
     def start(self, command: StartPilot, origin: Origin) -> Decision:
         """Hello, once per incarnation."""
@@ -183,19 +212,30 @@ class Pilot(Aggregate, frozen=True):
         if alive and command.incarnation == self.incarnation:
             yield Pilot.Lost(command.stamp, self.incarnation)
 
+    def revoke(self, command: RevokePilot, origin: Origin) -> Decision:
+        """Once, whatever it does at the moment; one that has ended by itself stays as it is."""
+        if self.status is Status.NEW:
+            raise Refused(Code.PILOT_UNKNOWN, pilot=command.stamp)
+        if self.status is not Status.DONE and not self.revoked:
+            yield Pilot.Revoked(command.stamp, command.reason[:255])
+
     def evolve(self, event: Recorded[Event]) -> Self:
         """The pilot after the event."""
         match event.event:
             case Pilot.Requested() as facts:
-                return replace(self, vo=event.vo, stamp=facts.stamp, secret=facts.secret, status=Status.SUBMITTED)
+                known = replace(self, vo=event.vo, stamp=facts.stamp, secret=facts.secret, requested=event.at)
+                return replace(known, status=Status.SUBMITTED)
             case Pilot.Admitted() as facts:
-                return replace(self, status=Status.RUNNING, process=facts.process, incarnation=facts.incarnation)
+                former = self.former if self.process in ("", facts.process) else (*self.former, self.process)
+                again = replace(self, status=Status.RUNNING, process=facts.process, former=former)
+                return replace(again, incarnation=facts.incarnation)
             case Pilot.Started() as facts:
                 return replace(self, started=facts.incarnation)
             case Pilot.Retired():
                 return replace(self, status=Status.DONE)
-            case Pilot.Lost():
-                return replace(self, status=Status.ABORTED)
+            case Pilot.Lost() | Pilot.Revoked() as facts:
+                revoked = self.revoked or isinstance(facts, Pilot.Revoked)
+                return replace(self, status=Status.ABORTED, revoked=revoked)
         return self
 
     def _current(self, stamp: str, incarnation: int) -> None:

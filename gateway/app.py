@@ -17,6 +17,7 @@ from gateway import (
     events,
     guide,
     jobs,
+    own_job,
     page,
     piloting,
     pilots,
@@ -37,6 +38,7 @@ from gateway.rights import signed
 ROUTERS = (
     submissions.router, plan.router, jobs.router, acts.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
+    own_job.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

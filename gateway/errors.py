@@ -17,6 +17,7 @@ LATER = AGAIN | {Code.BROKEN}  # says nothing about the request itself: the same
 
 STATUS: Mapping[Code, int] = {
     **dict.fromkeys((Code.NO_TOKEN, Code.TOKEN_REUSED, Code.TOKEN_INVALID, Code.PROVIDER_REFUSED), 401),
+    Code.JOB_TOKEN: 401,
     **dict.fromkeys((Code.NOT_MEMBER, Code.NOT_REGISTERED, Code.PROPERTY_NOT_YOURS), 403),
     Code.PROVIDER_AWAY: 502,
     Code.TOO_MANY_GUESSES: 429,
@@ -31,6 +32,7 @@ STATUS: Mapping[Code, int] = {
     Code.VO_BROKEN: 503,
     Code.NOT_RUNNING: 409,
     Code.METHOD: 405,
+    Code.PILOT_SECRET_OLD: 403,
     Code.PILOT_GONE: 410,
     **dict.fromkeys((Code.TOO_LARGE, Code.SANDBOX_TOO_LARGE), 413),
     Code.MEDIA_TYPE: 415,

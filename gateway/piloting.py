@@ -17,18 +17,18 @@ from domain.job import HELD_BY_PILOT, ResumeJob
 from domain.job import Status as JobStatus
 from domain.matching import Offer
 from domain.pilot import AdmitPilot, Pilot, PilotCommand, RetirePilot, StartPilot, Status
-from domain.sandbox import parse_pfn
 from domain.values import job_stream, pilot_stream
 from gateway import reports, rights, stories
+from gateway.errors import LATER
 from gateway.fields import Body, Count, JobNumber, Secret, Stamp, Tags, Text, Vo
 from gateway.holding import OFFERS, Held
-from gateway.objects import LIFETIME
 from gateway.ports import Given, Outside, Principal, Row, World
 from gateway.sandboxes import Announced, placed
 from projections import jobs, pilots
 
 router = APIRouter(prefix="/api/v1/pilot", tags=["pilot"])
 TOKEN = 3600  # seconds an access token is good for
+JOB_TOKEN = 1200  # the same of a running job; its pilot renews it
 HEARTBEAT = 30  # seconds between two signs of life
 LONGEST_WAIT = 50  # seconds an offer is held
 AT_ONCE = 2000  # reports, or signs of life, in one call
@@ -88,6 +88,13 @@ class Reports(Body):
     alive: Annotated[list[Any], Field(max_length=AT_ONCE)] = []
 
 
+class OneAttempt(Body):
+    """An attempt that the pilot holds."""
+
+    job: JobNumber
+    attempt: Count
+
+
 class Output(Announced):
     """An output sandbox of a job."""
 
@@ -108,7 +115,13 @@ async def token(outside: Outside, body: Claim) -> Json:
     who = Principal("pilot", body.stamp, body.vo)
     process = str(body.incarnation)
     digest = sha256(body.secret.encode()).hexdigest()
-    await _ask(outside, who, AdmitPilot(body.vo, body.stamp, digest, process))
+    try:
+        await _ask(outside, who, AdmitPilot(body.vo, body.stamp, digest, process))
+    except Refused as refusal:
+        if refusal.code not in LATER:
+            outside.proved(body.vo, body.stamp, refusal.code.slug)
+        raise
+    outside.proved(body.vo, body.stamp)
     incarnation = await _incarnation(outside, body.vo, body.stamp, process)
     admitted = Principal("pilot", body.stamp, body.vo, incarnation=incarnation)
     access = outside.issue(admitted, TOKEN)
@@ -137,14 +150,24 @@ async def current(who: rights.Pilot, outside: Outside) -> Row:
     if not rows:
         raise Refused(Code.PILOT_UNKNOWN, pilot=who.subject)
     (row,) = rows
-    if row["incarnation"] != who.incarnation:
-        raise Refused(Code.PILOT_GONE, pilot=who.subject, status="running elsewhere")
-    if row["status"] == Status.ABORTED:
-        raise Refused(Code.NO_TOKEN)
-    if row["status"] != Status.RUNNING:
-        raise Refused(Code.PILOT_GONE, pilot=who.subject, status=row["status"])
+    if refusal := _over(row, who):
+        outside.proved(who.vo, who.subject, refusal.code.slug)
+        raise refusal
     outside.heard(pilot_stream(who.vo, who.subject))
     return row
+
+
+def _over(row: Row, who: Principal) -> Refused | None:
+    """Why the token of this process is good for nothing any more, if so."""
+    if row["incarnation"] != who.incarnation:
+        return Refused(Code.PILOT_GONE, pilot=who.subject, status="running elsewhere")
+    if row["revoked_at"]:
+        return Refused(Code.PILOT_GONE, pilot=who.subject, status="revoked")
+    if row["status"] == Status.ABORTED:
+        return Refused(Code.NO_TOKEN)
+    if row["status"] != Status.RUNNING:
+        return Refused(Code.PILOT_GONE, pilot=who.subject, status=row["status"])
+    return None
 
 
 Current = Annotated[Row, Depends(current)]
@@ -180,18 +203,26 @@ async def _match(world: World, who: Principal, given: Given, id_: UUID) -> Json 
     rows = await world.read(jobs.some(who.vo, [given.job]))
     if not rows or not held(rows[0], who, given.attempt) or rows[0]["status"] != JobStatus.MATCHED:
         return None
+    if _barred(world, rows[0]):
+        return None
     events = await stories.told(world, given.job)
-    names = [parse_pfn(name) for name in stories.submitted(events).sandboxes]
-    inputs = [
-        {"pfn": str(pfn), "url": await world.objects.download_url(pfn.key, LIFETIME), "sha256": pfn.checksum,
-         "size": None}
-        for pfn in names
-    ]  # fmt: skip
+    inputs = await stories.inputs(world, events)
     return {
         "job": given.job, "attempt": given.attempt, "offer": id_, "name": rows[0]["name"],
         "owner": rows[0]["owner_name"], "vo": who.vo, "inputs": inputs, "reports": {},
-        "description": await stories.description(world, given.job, events),
+        "description": await stories.description(world, given.job, events), "token": _token_of(world, rows[0]),
     }  # fmt: skip
+
+
+def _barred(world: World, row: Row) -> bool:
+    """Whether the job was matched while its owner, their group or VO was being suspended: then it is not started."""
+    return world.suspended(row["vo"], row["owner"], row["owner_group"]) is not None
+
+
+def _strange(world: World, who: Principal, job: int) -> Refused:
+    """The refusal for an attempt that is not in this pilot's hands; it is counted."""
+    world.proved(who.vo, who.subject, Code.PILOT_JOB.slug)
+    return Refused(Code.PILOT_JOB, job=job, pilot=who.subject)
 
 
 def held(row: Row | None, who: Principal, attempt: Any) -> bool:
@@ -212,6 +243,8 @@ async def report(who: rights.Pilot, row: Current, outside: Outside, body: Report
     await _resume(outside, who, rows.values())
     commands = [kill for item in alive for kill in _lives(outside, who, rows, item)]
     strange = [each for each in results if each["code"] in NOT_HELD] + commands
+    for each in strange:
+        outside.proved(who.vo, who.subject, each.get("code", Code.PILOT_JOB.slug))
     if attempts := [named for each in strange if (named := reports.named(each))]:
         await outside.unknown(who.vo, who.subject, attempts)
     return {"results": results, "commands": commands}
@@ -240,12 +273,34 @@ def _lives(world: World, who: Principal, rows: Mapping[int, Row], item: Json) ->
     return []
 
 
+@router.post("/job-token")
+async def job_token(who: rights.Pilot, row: Current, outside: Outside, body: OneAttempt) -> Json:
+    """A fresh token for a job that the pilot holds, on the owner's behalf: for the payload, not for the pilot."""
+    rows = await outside.read(jobs.some(who.vo, [body.job]))
+    if not rows or not held(rows[0], who, body.attempt):
+        raise _strange(outside, who, body.job)
+    return _token_of(outside, rows[0])
+
+
+def _token_of(world: World, row: Row) -> Json:
+    """A token with which a job speaks for itself; it carries none of its owner's rights.
+
+    Raises:
+        Refused: SUSPENDED, its owner, their group or VO.
+    """
+    if refusal := world.suspended(row["vo"], row["owner"], row["owner_group"]):
+        raise refusal
+    owner = Principal("job", row["owner"], row["vo"], row["owner_name"], row["owner_group"], job=row["job"],
+                      attempt=row["attempt"], pilot=row["pilot"])  # fmt: skip
+    return {"access_token": world.issue(owner, JOB_TOKEN), "token_type": "Bearer", "expires_in": JOB_TOKEN}
+
+
 @router.post("/sandbox")
 async def sandbox(who: rights.Pilot, row: Current, outside: Outside, body: Output) -> Json:
     """Where to put the output of a job that the pilot holds; it belongs to the job's owner."""
     rows = await outside.read(jobs.some(who.vo, [body.job]))
     if not rows or not held(rows[0], who, body.attempt):
-        raise Refused(Code.PILOT_JOB, job=body.job, pilot=who.subject)
+        raise _strange(outside, who, body.job)
     return await placed(outside.objects, body, who.vo, rows[0]["owner_group"], rows[0]["owner"])
 
 

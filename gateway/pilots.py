@@ -1,5 +1,7 @@
 """Pilots as people see them: lists, one pilot with its jobs, and announcing a new one."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from secrets import token_hex, token_urlsafe
 from typing import Any
@@ -9,9 +11,10 @@ import msgspec
 from fastapi import APIRouter
 
 from domain.errors import Code, Refused
-from domain.pilot import RequestPilot
+from domain.pilot import RENEWED_FOR, SECRET_GOOD_FOR, RequestPilot, RevokePilot, Status
 from domain.values import pilot_stream
 from gateway.fields import Body, Filter, Page, PilotInPath, Stamp, Text
+from gateway.keys import Keyed
 from gateway.ports import Outside, Row
 from gateway.rights import Administrator, User, only
 from projections import assignments, jobs, pilots
@@ -28,6 +31,12 @@ class Announcement(Body):
     site: Text = ""
     ce: Text = ""
     queue: Text = ""
+
+
+class Reason(Body):
+    """Why."""
+
+    reason: Text = ""
 
 
 @router.get("")
@@ -48,10 +57,15 @@ async def one(who: User, outside: Outside, stamp: PilotInPath) -> Json:
         query = query.where(jobs.jobs.c[column] == value)
     stream = pilot_stream(who.vo, stamp)
     heard = await outside.last_heard([stream])
-    return _shown(rows[0]) | {
-        "heard_at": heard[stream][0] if stream in heard else None,
-        "jobs": await outside.read(query),
-    }
+    proofs = await outside.proofs(who.vo, stamp)
+    return (
+        _shown(rows[0])
+        | _credential(rows[0], proofs)
+        | {
+            "heard_at": heard[stream][0] if stream in heard else None,
+            "jobs": await outside.read(query),
+        }
+    )
 
 
 @router.get("/{stamp}/history")
@@ -73,6 +87,33 @@ async def announce(who: Administrator, outside: Outside, body: Announcement) -> 
     if answer.refusal:
         raise answer.refusal
     return {"pilot": stamp, "vo": who.vo, "secret": secret}
+
+
+@router.post("/{stamp}/revoke")
+async def revoke(who: Administrator, key: Keyed, outside: Outside, stamp: PilotInPath, body: Reason) -> Json:
+    """Take everything from a pilot: its secret, its tokens, and the jobs it holds."""
+    command = RevokePilot(who.vo, stamp, body.reason)
+    (answer,) = await outside.ask(who, [(key.id(who, "revoke", stamp), command)])
+    if answer.refusal:
+        raise answer.refusal
+    return _shown((await outside.read(pilots.one(who.vo, stamp)))[0])
+
+
+def _credential(row: Row, proofs: Sequence[Row]) -> Json:
+    """What its secret is worth, when it proved itself last, and what was refused."""
+    used = row["incarnation"] > 0
+    until = row["requested_at"] + (RENEWED_FOR if used else SECRET_GOOD_FOR)
+    state = "renewable" if used else "not used yet"
+    if until < datetime.now(UTC):
+        state = "expired"
+    if row["revoked_at"] or row["status"] == Status.DONE:
+        state = "revoked" if row["revoked_at"] else "spent"
+    proved = next((proof for proof in proofs if not proof["code"]), None)
+    return {
+        "credential": state, "credential_until": until, "proved_at": proved["last_at"] if proved else None,
+        "proofs": proved["count"] if proved else 0,
+        "refused": [{"code": p["code"], "count": p["count"], "last": p["last_at"]} for p in proofs if p["code"]],
+    }  # fmt: skip
 
 
 def _shown(row: Row) -> Json:

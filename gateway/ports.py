@@ -129,6 +129,12 @@ class World(Protocol):
     async def send_again(self, letters: Sequence[UUID]) -> list[Answer]:
         """Send dead letters again."""
 
+    def proved(self, vo: str, stamp: str, code: str = "") -> None:
+        """Count that a pilot proved itself, or was refused with this code."""
+
+    async def proofs(self, vo: str, stamp: str) -> list[Row]:
+        """How often and when a pilot proved itself (code ''), and what it was refused."""
+
     def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Refused | None:
         """Why a user of this group and VO must not go on, if something does; `alone`: only themselves count."""
 

@@ -80,15 +80,20 @@ def _done(head: Head, said: Said) -> Report:
 
 
 def _described(head: Head, said: Said) -> Report:
-    if _deeper(said.values, DEEPEST):
+    return DescribeJob(**head._asdict(), values=bounded(said.values))
+
+
+def bounded(values: Json) -> Json:
+    """Values that the log can hold; raises Refused(MALFORMED) or Refused(TOO_LARGE)."""
+    if _deeper(values, DEEPEST):
         raise Refused(Code.MALFORMED, problem=f"values: nested deeper than {DEEPEST}")
     try:
-        size = len(msgspec.json.encode(said.values))
+        size = len(msgspec.json.encode(values))
     except (OverflowError, UnicodeEncodeError) as fault:
         raise Refused(Code.MALFORMED, problem=str(fault)[:200]) from None
     if size > MOST_VALUES:
         raise Refused(Code.TOO_LARGE, size=size, limit=MOST_VALUES)
-    return DescribeJob(**head._asdict(), values=said.values)
+    return values
 
 
 def _pending(head: Head, said: Said) -> Report:

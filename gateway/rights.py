@@ -9,7 +9,9 @@ from fastapi.routing import iter_route_contexts
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from domain.errors import Code, Refused
-from gateway.ports import Outside, Principal, World
+from domain.job import HELD_BY_PILOT
+from gateway.ports import Outside, Principal, Row, World
+from projections import jobs
 
 ADMINISTRATORS = frozenset({"JobAdministrator"})
 OPERATORS = frozenset({"Operator", "ServiceAdministrator"})
@@ -68,6 +70,28 @@ class Managing(Holder):
         return outside.suspended(who.vo, who.subject, alone=True)
 
 
+class Own(NamedTuple):
+    """A running job that asks for itself: who it is, and its row."""
+
+    who: Principal
+    row: Row
+
+
+class Payload(Holder):
+    """A running job, by the token that its pilot handed to it. The token is dead as soon as the attempt is over,
+    another pilot has the job, or its owner, group or VO is suspended: that is looked up at every use."""
+
+    async def __call__(self, outside: Outside, bearer: Bearer) -> Own:  # type: ignore[override]
+        """The job; raises Refused(JOB_TOKEN) besides."""
+        who = await super().__call__(outside, bearer)
+        rows = await outside.read(jobs.one(who.vo, who.job))
+        now = {name: rows[0][name] for name in ("owner", "owner_group", "attempt", "pilot")} if rows else {}
+        told = {"owner": who.subject, "owner_group": who.group, "attempt": who.attempt, "pilot": who.pilot}
+        if now != told or rows[0]["status"] not in HELD_BY_PILOT:
+            raise Refused(Code.JOB_TOKEN, job=who.job, attempt=who.attempt)
+        return Own(who, rows[0])
+
+
 public = Anybody("public")
 signed = Anybody("signed")
 PEOPLE = ("user", "service")  # a service is a client with a secret of its own; its group says what it may do
@@ -77,6 +101,7 @@ manager = Managing("manager", PEOPLE, MANAGERS)
 keeper = Holder("keeper", PEOPLE, KEEPERS)
 operator = Holder("operator", PEOPLE, OPERATORS)
 pilot = Holder("pilot", "pilot")
+job = Payload("job", "job")
 
 User = Annotated[Principal, Depends(user)]
 Administrator = Annotated[Principal, Depends(administrator)]
@@ -84,6 +109,7 @@ Manager = Annotated[Principal, Depends(manager)]
 Keeper = Annotated[Principal, Depends(keeper)]
 Operator = Annotated[Principal, Depends(operator)]
 Pilot = Annotated[Principal, Depends(pilot)]
+Job = Annotated[Own, Depends(job)]
 
 
 def sees(who: Principal, owner: str, group: str) -> bool:

@@ -11,8 +11,10 @@ from domain.errors import Code, Refused
 from domain.job import Job
 from domain.messages import Event, Recorded
 from domain.parametric import fill
+from domain.sandbox import parse_pfn
 from domain.submission import render
 from domain.values import job_stream, pilot_stream
+from gateway.objects import LIFETIME
 from gateway.ports import Principal, Row, World
 from gateway.rights import sees
 from projections import assignments, jobs
@@ -45,6 +47,16 @@ async def description(world: World, job: int, events: Sequence[Recorded[Event]])
         return render(body, facts.parameters, facts.number, job).model_dump(mode="json")
     except ValidationError:  # a job number can make a text longer than a description may hold it: it runs as it is
         return {**DEFAULTS, **fill(msgspec.json.decode(body), facts.parameters, facts.number, job)}
+
+
+async def inputs(world: World, events: Sequence[Recorded[Event]]) -> list[dict[str, Any]]:
+    """The job's input sandboxes, and where each can be fetched from for a few minutes."""
+    names = [parse_pfn(name) for name in submitted(events).sandboxes]
+    return [
+        {"pfn": str(pfn), "url": await world.objects.download_url(pfn.key, LIFETIME), "sha256": pfn.checksum,
+         "size": None}
+        for pfn in names
+    ]  # fmt: skip
 
 
 def submitted(events: Sequence[Recorded[Event]]) -> Job.Submitted:

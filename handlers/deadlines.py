@@ -109,5 +109,5 @@ def pilot_heard_of(event: Recorded[Pilot.Admitted]) -> Iterator[Later]:
 
 
 @pilots
-def pilot_gone(event: Recorded[Pilot.Retired | Pilot.Lost]) -> Iterator[Later]:
+def pilot_gone(event: Recorded[Pilot.Retired | Pilot.Lost | Pilot.Revoked]) -> Iterator[Later]:
     yield Later(event.stream, "state")

@@ -11,7 +11,9 @@ policy = Policy("lost-pilots", log="pilots")
 
 
 @policy
-def fail_what_it_held(event: Recorded[Pilot.Lost | Pilot.Retired], jobs_of_pilot: Rows) -> Iterator[Command]:
+def fail_what_it_held(
+    event: Recorded[Pilot.Lost | Pilot.Retired | Pilot.Revoked], jobs_of_pilot: Rows
+) -> Iterator[Command]:
     for row in jobs_of_pilot:
         yield LoseJob(row["job"], row["attempt"], "pilot-lost", event.event.stamp)
 

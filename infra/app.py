@@ -114,6 +114,6 @@ async def everything(runtime: Runtime) -> list[asyncio.Task[None]]:
     await dispatch(runtime)
     await consume(runtime)
     await project(runtime)
-    parts = [*relay(runtime), timers(runtime), match(runtime), runtime.wakes.listen(), runtime.liveness.run(),
-             runtime.suspensions.run(), runtime.configuration.run(), runtime.resources.run()]  # fmt: skip
+    parts = [*relay(runtime), timers(runtime), match(runtime), runtime.wakes.listen(), runtime.liveness.run()]
+    parts += [runtime.suspensions.run(), runtime.proofs.run(), runtime.configuration.run(), runtime.resources.run()]
     return [asyncio.create_task(part) for part in parts]

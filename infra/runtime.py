@@ -23,6 +23,7 @@ from infra.epoch import Place
 from infra.liveness import Liveness
 from infra.migrate import migrate
 from infra.postgres import Embedded
+from infra.proofs import Proofs
 from infra.resources import Resources
 from infra.settings import Settings, reason
 from infra.store import Store
@@ -50,6 +51,7 @@ class Runtime:
     wakes: Wakes
     liveness: Liveness
     suspensions: Suspensions
+    proofs: Proofs
     configuration: Configurations
     resources: Resources
     partitions: int
@@ -90,7 +92,7 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         configuration = await loaded(system, store, wakes, settings.vo)
         yield Runtime(
             system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool),
-            Suspensions(pool, wakes), configuration, Resources(pool, wakes), partitions, url, migrated,
+            Suspensions(pool, wakes), Proofs(pool), configuration, Resources(pool, wakes), partitions, url, migrated,
         )  # fmt: skip
 
 

@@ -60,6 +60,7 @@ async def running(
         if listener:
             work.world = await stack.enter_async_context(gateway(runtime, *listener))
             stack.push_async_callback(runtime.liveness.flush)
+            stack.push_async_callback(runtime.proofs.flush)
         yield work
 
 
@@ -86,6 +87,7 @@ async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> N
         runtime.wakes.listen(),
         runtime.liveness.run(),
         runtime.suspensions.run(),
+        runtime.proofs.run(),
         runtime.configuration.run(),
         runtime.resources.run(),
     ]

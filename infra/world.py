@@ -191,6 +191,13 @@ class RuntimeWorld:
         async with _database():
             await epoch.unknown(self._runtime.pool, vo, pilot, attempts)
 
+    def proved(self, vo: str, stamp: str, code: str = "") -> None:
+        self._runtime.proofs.note(vo, stamp, code)
+
+    async def proofs(self, vo: str, stamp: str) -> list[Row]:
+        async with _database():
+            return list(await self._runtime.proofs.of(vo, stamp))
+
     def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Refused | None:
         found = self._runtime.suspensions.of(vo, subject, group, alone=alone)
         return found.refusal("an operator of your VO") if found else None

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from pilot import __version__, node
 from pilot.calls import Away, Denied, Gateway, Refused
+from pilot.jobtoken import JobToken, Renewing
 from pilot.log import say
 from pilot.offering import Offering
 from pilot.options import Options
@@ -37,6 +38,7 @@ class Agent:
         self._reason: Optional[str] = None
         self._jobs_run = 0
         self._reporting = Reporting(gateway, self._outbox, self._alive, self._kill)
+        self._renewing = Renewing(gateway, self._tokens)
         self._offering = Offering(gateway, os.path.join(options.home, "offer.json"), self._need, self._take, self.stop)
 
     def run(self) -> int:
@@ -61,7 +63,7 @@ class Agent:
             machine.cpu_power,
             self._slot_end,
         )
-        for run in (self._reporting.run, self._offering.run):
+        for run in (self._reporting.run, self._offering.run, self._renewing.run):
             self._thread(run)
         while self._reason is None:
             self._event.wait(min(1.0, self._gateway.heartbeat))
@@ -140,6 +142,9 @@ class Agent:
     def _alive(self) -> List[Dict[str, Any]]:
         return [payload.alive() for payload in list(self._payloads.values())]
 
+    def _tokens(self) -> List[JobToken]:
+        return [payload.token for payload in list(self._payloads.values())]
+
     def _free(self) -> Free:
         return self._slots.free(self._payloads.values())
 
@@ -174,6 +179,7 @@ class Agent:
             self._outbox.add(job, attempt, "failed", code="pilot-stopped", detail=reason)
         delivered = self._flush(HASTE if reason == "stopped" else KEEP_TRYING)
         self._reporting.finish()
+        self._renewing.finish()
         self._say_goodbye(reason)
         return self._farewell(delivered)
 

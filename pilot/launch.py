@@ -9,7 +9,8 @@ from typing import IO, Any, Callable, Dict, List, NamedTuple, Tuple
 
 from pilot.sandbox import inside
 
-CREDENTIALS = ("SPINOR_PILOT", "X509_USER", "BEARER_TOKEN")  # beginnings of names that a payload does not inherit
+# Beginnings of names that a payload does not inherit.
+CREDENTIALS = ("SPINOR_PILOT", "SPINOR_JOB_TOKEN", "SPINOR_TOKEN", "X509_USER", "BEARER_TOKEN")
 Description = Dict[str, Any]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from pilot import launch, sandbox, transfer
 from pilot.archive import TooLarge, Unreadable
 from pilot.calls import Away, Gateway, Refused
+from pilot.jobtoken import JobToken
 from pilot.log import say
 from pilot.node import MIB, free_disk
 from pilot.outbox import Outbox
@@ -64,6 +65,7 @@ class Payload:
         self._description: Dict[str, Any] = match.get("description") or {}
         self._root = os.path.join(place.home, "jobs", "{}-{}".format(self.job, self.attempt))
         self._work = os.path.join(self._root, "work")
+        self.token = JobToken(self.job, self.attempt, os.path.join(self._root, "token"))
         self._stop = Stop()
         self._dog: Optional[Watchdog] = None
         self._output = launch.Output("std.out", "std.err")
@@ -86,6 +88,7 @@ class Payload:
             self._fail(self._stop.code or "payload-lost", detail="{}: {}".format(type(error).__name__, error))
         finally:
             self.running = False
+            self.token.end()
             shutil.rmtree(self._root, ignore_errors=True)
             changed()
 
@@ -119,6 +122,8 @@ class Payload:
         shutil.rmtree(self._root, ignore_errors=True)
         for directory in (self._work, os.path.join(self._root, "tmp")):
             os.makedirs(directory, mode=0o700)
+        if self._match.get("token"):
+            self.token.keep(self._match["token"])
         for entry in self._match.get("inputs") or []:
             self._fetch(entry, os.path.join(self._root, "input"))
 
@@ -225,7 +230,10 @@ class Payload:
             "SPINOR_SITE": self._place.site,
             "SPINOR_PROCESSORS": str(self.processors),
             "TMPDIR": os.path.join(self._root, "tmp"),
+            "SPINOR_URL": self._place.gateway.url,
         }
+        if os.path.exists(self.token.path):
+            ours["SPINOR_JOB_TOKEN_FILE"] = self.token.path
         return launch.environment(self._description, ours, self._place.gateway.holds)
 
     def _used(self) -> Dict[str, float]:

@@ -68,8 +68,8 @@ def around(pilot: Sequence[Recorded[Event]], first: datetime, last: datetime | N
 def actor(text: str, names: Names) -> str:
     """Who did it, for people."""
     kind, _, who = text.partition(":")
-    if kind == "user":
-        return names.get(who, who)
+    if kind in ("user", "job"):
+        return names.get(who, who) if kind == "user" else "the job"
     return f"{kind} {who}" if who else kind
 
 
@@ -185,5 +185,8 @@ SENTENCES: Sentences = {
     Pilot.Retired: lambda facts: f"pilot {facts.stamp} ended{_reason(facts)} after {facts.jobs_run} jobs",
     Resource.StatusSet: _status,
     Resource.StatusExpired: _expired,
+    Pilot.Revoked: lambda facts: (
+        f"pilot {facts.stamp} was revoked{_reason(facts)}; its secret is good for nothing more"
+    ),
     Pilot.Lost: lambda facts: f"pilot {facts.stamp} went silent",
 }

@@ -27,6 +27,7 @@ pilots = Table(
     Column("requested_at", DateTime(timezone=True), nullable=False),
     Column("started_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True), nullable=False),
 )
 
@@ -67,6 +68,12 @@ def retired(event: Recorded[Pilot.Retired]) -> Values:
 @projection
 def lost(event: Recorded[Pilot.Lost]) -> Values:
     return _now(event, Status.ABORTED) | {"reason": "silent", "ended_at": event.at}
+
+
+@projection
+def revoked(event: Recorded[Pilot.Revoked]) -> Values:
+    said = f"revoked: {event.event.reason}" if event.event.reason else "revoked"
+    return _now(event, Status.ABORTED) | {"reason": said, "ended_at": event.at, "revoked_at": event.at}
 
 
 def _now(event: Recorded[Any], status: Status) -> Values:

@@ -9,9 +9,9 @@ import typer
 from domain.pilot import Status
 from domain.requirements import Requirements
 from gateway.cli.ids import Json, state
-from gateway.cli.output import Column, as_json, facts, json_lines, note, table
+from gateway.cli.output import Column, as_json, facts, json_lines, note, out, table
 from gateway.cli.session import connected
-from gateway.cli.text import ago, shown
+from gateway.cli.text import ago, clean, shown
 
 COLUMNS = (
     Column("stamp"),
@@ -24,7 +24,9 @@ COLUMNS = (
     Column("updated_at", "changed", rank=2, show=ago),
 )
 JOBS = (Column("job"), Column("name"), Column("status"), Column("attempt", rank=2), Column("matched_at", "got", rank=1))
-FACTS = {name: name.replace("_", " ") for name in ("stamp", "status", "vo", "site", "ce", "queue", "reason")}
+TOLD = ("stamp", "status", "vo", "site", "ce", "queue", "reason", "incarnation", "credential", "credential_until",
+        "proved_at", "proofs")  # fmt: skip
+FACTS = {name: name.replace("_", " ") for name in TOLD}
 Stamp = Annotated[str, typer.Argument(metavar="STAMP")]
 
 
@@ -32,6 +34,7 @@ def add(app: typer.Typer) -> None:
     """The commands on pilots."""
     app.command("list")(list_pilots)
     app.command("show")(show)
+    app.command("revoke")(revoke)
 
 
 def add_queues(app: typer.Typer) -> None:
@@ -59,7 +62,7 @@ def list_pilots(
 
 
 def show(stamp: Stamp, json: Json = False) -> None:
-    """Show a pilot: where it is, on what machine, what it offered, its jobs.
+    """Show a pilot: where it is, on what machine, how it proves itself, what it was refused, its jobs.
 
     \b
     Example: spinor pilot show 5f0c2d7a9b31e864
@@ -74,6 +77,24 @@ def show(stamp: Stamp, json: Json = False) -> None:
     for name, rows in lists.items():
         note(f"{name.replace('_', ' ')}:")
         table(rows, JOBS if name == "jobs" else [Column(each, rank=number) for number, each in enumerate(rows[0])])
+
+
+def revoke(
+    stamp: Stamp,
+    reason: Annotated[str, typer.Option(help="kept in the pilot's history")] = "",
+    json: Json = False,
+) -> None:
+    """Take everything from a pilot: its secret, its tokens, and the jobs it holds.
+
+    \b
+    Example: spinor pilot revoke 5f0c2d7a9b31e864 --reason "the node was broken into"
+    """
+    with connected() as session:
+        answer = session.post(f"/api/v1/pilots/{quote(stamp, safe='')}/revoke", {"reason": reason})
+    if json:
+        as_json(answer)
+    else:
+        out(clean(answer["stamp"]))
 
 
 def queues_list(json: Json = False) -> None:

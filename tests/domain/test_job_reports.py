@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from job_stories import AGAIN, MATCHED, OFFER, PATHS, REPORTS, STARTED_EVENT, matched_job, new_job, running_job  # noqa: F401
 from msgspec.structs import replace
-from scenario import Scenario
+from scenario import BEGIN, Scenario
 
 from domain.errors import Code
 from domain.job import (
+    MOST_NOTES,
     CompletePayload,
     DescribeJob,
     ExpireJob,
@@ -17,6 +18,7 @@ from domain.job import (
     Job,
     JobCommand,
     LoseJob,
+    NoteJob,
     ProgressJob,
     ReleaseMatch,
     StallJob,
@@ -115,3 +117,17 @@ def test_a_pilot_given_up_cannot_finish_its_job_after_all(running: Scenario[Job]
     running.given(Job.Failed(1, "pilot-lost"))
     running.when(FinishJob(42, 1, 2, "p1")).then_refused(Code.JOB_STATE, status="Failed", verb="finish")
     running.when(FailJob(42, 1, 2, "p1")).then_refused(Code.JOB_STATE, status="Failed", verb="fail")
+
+
+def test_what_a_job_says_of_itself_leaves_its_pilots_numbers_alone(running: Scenario[Job]) -> None:
+    seq = running.state.seq
+    running.when(NoteJob(42, 1, "event 7")).then(Job.Progressed(seq, application="event 7", said_at=BEGIN))
+    running.when(NoteJob(42, 2, "event 8")).then_refused(Code.JOB_ATTEMPT)
+    running.when(ProgressJob(42, 1, seq + 1, "p1", minor="x")).then(Job.Progressed(seq + 1, "x"))
+
+
+def test_a_job_says_so_many_things_of_itself_and_no_more(running: Scenario[Job]) -> None:
+    seq = running.state.seq
+    running.given(*[Job.Progressed(seq, application="x")] * MOST_NOTES)
+    running.when(NoteJob(42, 1, "event 7")).then_refused(Code.TOO_MANY)
+    running.when(FinishJob(42, 1, seq + 1, "p1")).then(Job.Done(seq + 1, 1))

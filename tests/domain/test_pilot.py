@@ -1,18 +1,23 @@
 """The rules of a pilot, as stories."""
 
+from datetime import timedelta
+
 import pytest
-from scenario import Scenario, recorded
+from scenario import BEGIN, Scenario, recorded
 
 from domain.errors import Code
 from domain.messages import Event
 from domain.pilot import (
     MOST_PROCESSES,
+    RENEWED_FOR,
+    SECRET_GOOD_FOR,
     AdmitPilot,
     LosePilot,
     Pilot,
     PilotCommand,
     RequestPilot,
     RetirePilot,
+    RevokePilot,
     StartPilot,
     Status,
 )
@@ -31,34 +36,39 @@ PATHS: dict[str, list[Event]] = {
     "retired": [REQUESTED, ADMITTED, Pilot.Retired("p1", "idle", 3)],
     "lost": [REQUESTED, ADMITTED, Pilot.Lost("p1", 1)],
     "never came": [REQUESTED, Pilot.Lost("p1")],
+    "revoked": [REQUESTED, ADMITTED, Pilot.Revoked("p1", "stolen")],
 }
 REQUEST = RequestPilot("lhcb", "p1", SECRET, "LCG.CERN.ch", "ce1", "long")
 ADMIT = AdmitPilot("lhcb", "p1", SECRET, "process-a")
 START = StartPilot("lhcb", "p1", 1, "LCG.CERN.ch", version="0.1", node={"processors": 8})
 RETIRE = RetirePilot("lhcb", "p1", 1, "idle", 3)
 LOSE = LosePilot("lhcb", "p1", 1)
+REVOKE = RevokePilot("lhcb", "p1", "stolen")
 
 Answers = dict[str, Event | Code | None]
 TABLE: list[tuple[PilotCommand, Answers]] = [  # what each command leads to; None: accepted, and changes nothing
     (REQUEST, {"unknown": REQUESTED} | dict.fromkeys(list(PATHS)[1:])),
     (ADMIT, {
         "unknown": Code.PILOT_SECRET, "requested": ADMITTED, "running": None, "started": None,
-        "replaced": Pilot.Admitted("p1", "process-a", 3), "retired": Code.PILOT_GONE,
-        "lost": Pilot.Admitted("p1", "process-a", 2), "never came": ADMITTED,
+        "replaced": Code.PILOT_GONE, "retired": Code.PILOT_GONE,
+        "lost": Pilot.Admitted("p1", "process-a", 2), "never came": ADMITTED, "revoked": Code.PILOT_GONE,
     }),
     (START, {
         "unknown": Code.PILOT_UNKNOWN, "requested": Code.PILOT_GONE, "running": STARTED, "started": None,
         "replaced": Code.PILOT_GONE, "retired": Code.PILOT_GONE, "lost": Code.PILOT_GONE,
-        "never came": Code.PILOT_GONE,
+        "never came": Code.PILOT_GONE, "revoked": Code.PILOT_GONE,
     }),
     (RETIRE, {
         "unknown": Code.PILOT_UNKNOWN, "requested": Code.PILOT_GONE, "running": Pilot.Retired("p1", "idle", 3),
         "started": Pilot.Retired("p1", "idle", 3), "replaced": Code.PILOT_GONE, "retired": None,
-        "lost": Code.PILOT_GONE, "never came": Code.PILOT_GONE,
+        "lost": Code.PILOT_GONE, "never came": Code.PILOT_GONE, "revoked": Code.PILOT_GONE,
     }),
     (LOSE, {
         "unknown": None, "requested": None, "running": Pilot.Lost("p1", 1), "started": Pilot.Lost("p1", 1),
-        "replaced": None, "retired": None, "lost": None, "never came": None,
+        "replaced": None, "retired": None, "lost": None, "never came": None, "revoked": None,
+    }),
+    (REVOKE, dict.fromkeys(PATHS, Pilot.Revoked("p1", "stolen")) | {
+        "unknown": Code.PILOT_UNKNOWN, "retired": None, "revoked": None,
     }),
 ]  # fmt: skip
 
@@ -86,6 +96,7 @@ def test_each_command_in_each_state(pilot: Scenario[Pilot], command: PilotComman
 
 def test_every_event_of_a_pilot_means_something_for_its_state() -> None:
     samples: list[Event] = [REQUESTED, ADMITTED, STARTED, Pilot.Retired("p1"), Pilot.Lost("p1")]
+    samples.append(Pilot.Revoked("p1"))
     assert {type(sample) for sample in samples} == set(Pilot.events().values())
     for sample in samples:
         assert Pilot(stamp="p0").evolve(recorded(sample, pilot_stream("lhcb", "p1"))) != Pilot(stamp="p0")
@@ -136,3 +147,27 @@ def test_a_stamp_has_not_any_number_of_processes(pilot: Scenario[Pilot]) -> None
     )
     pilot.when(AdmitPilot("lhcb", "p1", SECRET, "one more")).then_refused(Code.PILOT_GONE, status="started too often")
     pilot.when(AdmitPilot("lhcb", "p1", SECRET, f"process-{MOST_PROCESSES}")).then_nothing()
+
+
+def requested(before: timedelta) -> Scenario[Pilot]:
+    """A pilot whose secret was given out so long ago."""
+    stream = pilot_stream("lhcb", "p1")
+    return Scenario(Pilot().evolve(recorded(REQUESTED, stream, at=BEGIN - before)), stream)
+
+
+def test_a_secret_that_lay_around_for_too_long_starts_nothing() -> None:
+    requested(SECRET_GOOD_FOR).when(ADMIT).then(ADMITTED)
+    late = SECRET_GOOD_FOR + timedelta(seconds=1)
+    requested(late).when(ADMIT).then_refused(Code.PILOT_SECRET_OLD, days=7)
+    requested(late).given(ADMITTED).when(AdmitPilot("lhcb", "p1", SECRET, "b")).then_refused(Code.PILOT_SECRET_OLD)
+
+
+def test_whoever_began_in_time_may_finish() -> None:
+    requested(RENEWED_FOR).given(ADMITTED).when(ADMIT).then_nothing()
+    requested(RENEWED_FOR + timedelta(seconds=1)).given(ADMITTED).when(ADMIT).then_refused(Code.PILOT_SECRET_OLD)
+
+
+def test_a_process_that_was_replaced_never_comes_back(pilot: Scenario[Pilot]) -> None:
+    pilot.given(REQUESTED, ADMITTED, Pilot.Admitted("p1", "process-b", 2), Pilot.Lost("p1", 2))
+    pilot.when(ADMIT).then_refused(Code.PILOT_GONE, status="running elsewhere")
+    pilot.when(AdmitPilot("lhcb", "p1", SECRET, "process-b")).then(Pilot.Admitted("p1", "process-b", 3))

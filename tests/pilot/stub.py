@@ -42,7 +42,8 @@ class Stub:
         self.kill: list[tuple[int, int]] = []
         self.objects: dict[str, bytes] = {}
         self.uploads: list[bytes] = []
-        self.tokens = 0
+        self.tokens = self.job_tokens = 0
+        self.job_token = 1200  # seconds
         self.before: dict[str, list[Exception]] = {}
         self.after: dict[str, list[Exception]] = {}
         self.away = False
@@ -79,6 +80,7 @@ class Stub:
         match = {
             "job": job, "attempt": 1, "name": f"job {job}", "owner": "ada", "vo": "lhcb", "inputs": inputs or [],
             "description": {"executable": executable, **description}, "reports": {},
+            "token": {"access_token": f"job-{job}-0", "expires_in": self.job_token},
         }  # fmt: skip
         with self.changed:
             self.waiting.append(match)
@@ -182,13 +184,17 @@ class Stub:
             return {"pfn": pfn, "url": None, "fields": {}}
         return {"pfn": pfn, "url": f"{self.url}/upload", "fields": {"key": body["checksum"], "policy": "p"}}
 
+    def renew_job_token(self, body: Json) -> Json:
+        self.job_tokens += 1
+        return {"access_token": f"job-{body['job']}-{self.job_tokens}", "expires_in": self.job_token}
+
     def bye(self, body: Json) -> Json:
         return {}
 
     def answer(self, name: str, body: Json, authorization: str) -> Json:
         routes = {
             "token": self.token, "hello": self.hello, "offer": self.offer, "reports": self.take_reports,
-            "sandbox": self.ask_sandbox, "bye": self.bye,
+            "sandbox": self.ask_sandbox, "bye": self.bye, "job-token": self.renew_job_token,
         }  # fmt: skip
         if self.away:
             raise Drop
