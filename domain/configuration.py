@@ -75,7 +75,7 @@ class Installation(Aggregate, frozen=True):
     def change(self, command: ChangeConfiguration, origin: Origin) -> Decision:
         """A change that validates and that the asker may make; one that changes nothing is no event."""
         self._expected(command.expected)
-        _well_formed([*command.put, *command.removed])
+        well_formed([*command.put, *command.removed])
         old = self._configuration()
         wanted = applied(Changes(command.put, command.removed), old.document)
         yield from self._to(wanted, old, origin, command.reason)
@@ -83,7 +83,7 @@ class Installation(Aggregate, frozen=True):
     def roll_back(self, command: RollBackConfiguration, origin: Origin) -> Decision:
         """Going back is a change like any other: checked, recorded, and itself to be gone back from."""
         self._expected(command.expected)
-        _well_formed([command.section] if command.section else [])
+        well_formed([command.section] if command.section else [])
         if not 0 < command.revision <= self.revision:
             raise Refused(Code.REVISION_UNKNOWN, revision=command.revision, newest=self.revision)
         old = self._configuration()
@@ -120,7 +120,8 @@ class Installation(Aggregate, frozen=True):
         changes = difference(old.document, wanted)
         if not changes:
             return
-        _may(origin, changes, old)
+        if (denied := allowed(origin, changes, old)) is not None:
+            raise denied
         new = read(wanted, self.revision + 1, old)
         if found := list(objections(old, new, changes))[:MOST]:
             raise refused(found)
@@ -142,7 +143,7 @@ def objections(old: Configuration, new: Configuration, changes: Changes) -> Iter
     yield from unclean(changes)
     before = {*old.problems, *contradictions(old)}
     touched = changes.places
-    for found in (*new.problems, *contradictions(new)):
+    for found in dict.fromkeys((*new.problems, *contradictions(new))):
         near = any(_below(found.field, place) or _below(place, found.field) for place in touched)
         if near or found not in before:
             yield found
@@ -158,29 +159,34 @@ def refused(problems: list[Problem]) -> Refused:
 
 
 def governs(vo: str, rights: frozenset[str], found: Configuration) -> bool:
-    """Whether an asker may change what belongs to no VO. Only the operator's own shell has no VO."""
-    return ADMINISTRATOR in rights and (not vo or vo in found.administrators)
+    """Whether an asker may change what belongs to no VO. Only the operator's own shell has no VO.
+
+    Before anything is configured there is only the built-in VO, whose administrators may begin.
+    """
+    return ADMINISTRATOR in rights and (not vo or not found.document or vo in found.administrators)
 
 
-def _may(origin: Origin, changes: Changes, old: Configuration) -> None:
-    """Every place is either the asker's VO's own, or the asker governs the installation."""
+def allowed(origin: Origin, changes: Changes, old: Configuration) -> Refused | None:
+    """Why somebody may not make these changes: each place is their VO's own, or they govern the installation."""
     if governs(origin.vo, origin.rights, old):
-        return
+        return None
     if ADMINISTRATOR not in origin.rights:
-        raise Refused(Code.FORBIDDEN, right=ADMINISTRATOR)
+        return Refused(Code.FORBIDDEN, right=ADMINISTRATOR)
     for place in changes.places:
         section, *path = names(place)
         own = (
             section in OF_A_VO
-            and path[:1] == [origin.vo] != [DEFAULTS]
+            and path[:1] == [origin.vo]
+            and origin.vo != DEFAULTS
             and origin.vo in old.document.get("registry", {})
         )
         if not own or (section == "registry" and len(path) == 1 and place in changes.removed):
-            raise Refused(Code.NOT_YOUR_SECTION, place=place, vo=origin.vo)
+            return Refused(Code.NOT_YOUR_SECTION, place=place, vo=origin.vo)
     granted = _granted(applied(changes, old.document), origin.vo) - _granted(old.document, origin.vo)
     if granted:
         place = pointer("registry", origin.vo, "groups", min(granted)[0], "properties")
-        raise Refused(Code.NOT_YOUR_SECTION, place=place, vo=origin.vo)
+        return Refused(Code.NOT_YOUR_SECTION, place=place, vo=origin.vo)
+    return None
 
 
 def _granted(document: Tree, vo: str) -> set[tuple[str, str]]:
@@ -194,7 +200,8 @@ def _granted(document: Tree, vo: str) -> set[tuple[str, str]]:
     return found
 
 
-def _well_formed(places: list[str]) -> None:
+def well_formed(places: list[str]) -> None:
+    """Raises Refused(CONFIGURATION) for a place that is none."""
     for place in places:
         parts = place.split("/")
         if len(parts) < 2 or parts[0] or not all(parts[1:]):

@@ -16,12 +16,16 @@ SECRET_VALUE = re.compile(
     r"\b[a-z][a-z0-9+]*://[^/\s:@]+:[^/\s@]+@|^AKIA[A-Z0-9]{16}$",
     re.I,
 )
+NAMING = f"a name has 1 to {LONGEST_NAME} printable characters"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]")
 ADVICE = "a secret must not stand here: put it into the environment, and its variable's name into an option *_env"
 
 
 def unclean(changes: Changes) -> Iterator[Problem]:
-    """What is wrong with the values that are set."""
+    """What is wrong with the values that are set, and with the names of places."""
+    for place in (*changes.put, *changes.removed):
+        if not all(_good_name(name) for name in names(place)):
+            yield problem(names(place), NAMING)
     for place, value in changes.put.items():
         yield from _unclean(value, names(place))
 
@@ -31,12 +35,16 @@ def _unclean(value: Any, path: tuple[str, ...]) -> Iterator[Problem]:
         yield problem(path, f"sections lie at most {DEEPEST} deep")
         return
     for at, leaf in leaves(value, path):
-        if any(not name or len(name) > LONGEST_NAME or CONTROL.search(name) for name in at):
-            yield problem(at, f"a name has 1 to {LONGEST_NAME} printable characters")
+        if not all(_good_name(name) for name in at):
+            yield problem(at, NAMING)
         elif isinstance(leaf, str) and (why := _wrong_text(leaf, at)):
             yield problem(at, why)
         elif isinstance(leaf, int) and abs(leaf) >= 1 << 63:
             yield problem(at, "this number is too large")
+
+
+def _good_name(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_NAME and not CONTROL.search(name)
 
 
 def _wrong_text(text: str, path: tuple[str, ...]) -> str:

@@ -13,6 +13,8 @@ Path = tuple[str, ...]
 def contradictions(found: Configuration) -> Iterator[Problem]:
     """Everything that does not fit together across sections."""
     vos = {*found.registry, *found.broken} - {""}
+    if not vos:
+        yield problem(("registry",), "an installation has at least one VO")
     yield from _resources(found.resources, vos)
     yield from _administration(found, vos)
     for vo in found.operations:

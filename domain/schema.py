@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -55,7 +56,10 @@ class Vo(NamedTuple):
     resources: Resources
 
 
-@dataclass(frozen=True)
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)  # of the built-in configuration
+
+
+@dataclass(frozen=True, eq=False)
 class Configuration:
     """The configuration in force. A VO of which a part cannot be read is in `broken`, and in nothing else."""
 
@@ -66,6 +70,7 @@ class Configuration:
     resources: Resources = field(default_factory=Resources, repr=False)
     systems: Systems = field(default_factory=Systems)
     broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by VO; "" for what belongs to no VO
+    at: datetime = BEGINNING  # when it came into force
     special: Mapping[str, Resources] = field(default_factory=dict, repr=False)  # of VOs with overrides
 
     @property
@@ -79,6 +84,11 @@ class Configuration:
             found = Vo(name, registry, self.operations[name], of_vo(self.special.get(name, self.resources), name))
             self._seen[name] = found
         return found
+
+    @cached_property
+    def memo(self) -> dict[Any, Any]:
+        """What others have made of this configuration and will want again; goes with it."""
+        return {}
 
     @cached_property
     def _seen(self) -> dict[str, Vo]:
@@ -96,10 +106,12 @@ class Configuration:
         return self.systems.administrators or (tuple(known) if len(known) == 1 else ())
 
 
-def read(document: Tree, revision: int = 0, before: Configuration | None = None) -> Configuration:
+def read(
+    document: Tree, revision: int = 0, before: Configuration | None = None, at: datetime = BEGINNING
+) -> Configuration:
     """The configuration in a document. What is the same object as in the one `before` is not read again."""
     reader = _Reader(document, before or Configuration())
-    return reader.read(revision)
+    return reader.read(revision, at)
 
 
 class _Reader:
@@ -109,7 +121,7 @@ class _Reader:
         self.broken: dict[str, list[Problem]] = {}
         self.former = before.document
 
-    def read(self, revision: int) -> Configuration:
+    def read(self, revision: int, at: datetime) -> Configuration:
         for name in self.document.keys() - Document.model_fields.keys():
             self._wrong("", problem((name,), "there is no such section", name, Document.model_fields))
         registry = {vo: found for vo in self._keys("registry") if (found := self._vo(vo)) is not None}
@@ -127,6 +139,7 @@ class _Reader:
             resources,
             systems,
             {vo: tuple(found) for vo, found in self.broken.items()},
+            at,
             special,
         )
 
@@ -160,8 +173,9 @@ class _Reader:
         path, defaults = ("operations", vo), ("operations", DEFAULTS)
         if self._unchanged(*path) and self._unchanged(*defaults) and vo in self.before.operations:
             return self.before.operations[vo]
-        written = merged(_at(self.document, defaults) or {}, _at(self.document, path) or {})
-        return self._parsed(Operations, written, path, vo)
+        mine = _at(self.document, path)
+        written = merged(_at(self.document, defaults) or {}, mine or {})
+        return self._parsed(Operations, written, path if mine else defaults, vo)
 
     def _strangers(self, registry: Mapping[str, VoRegistry]) -> None:
         """Sections of VOs that are not in the registry: they stop nobody, and are told."""
@@ -193,6 +207,8 @@ class _Reader:
         parts: dict[str, Any] = {}
         for kind, model in kinds.items():
             entries = written.get(kind, {})
+            if not isinstance(entries, dict):
+                self._wrong("", problem(("resources", kind), "expected a section"))
             parts[kind] = self._entries(model, kind, entries if isinstance(entries, dict) else {})
         rest = self._parsed(Resources, {**written, **{kind: {} for kind in parts}}, ("resources",), "") or Resources()
         return rest.model_copy(update=parts)

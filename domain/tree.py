@@ -66,10 +66,13 @@ def _compare(old: Tree, new: Tree, path: tuple[str, ...], put: dict[str, Any], r
         if name not in new:
             removed.append(pointer(*here))
         elif name not in old:
-            put[pointer(*here)] = new[name]
+            if path or not (isinstance(new[name], dict) and new[name]):
+                put[pointer(*here)] = new[name]
+            else:  # a new section of the root is told part by part: each part may have another owner
+                _compare({}, new[name], here, put, removed)
         elif old[name] is new[name]:
             continue
-        elif isinstance(old[name], dict) and isinstance(new[name], dict) and old[name] and new[name]:
+        elif isinstance(old[name], dict) and isinstance(new[name], dict):
             _compare(old[name], new[name], here, put, removed)
         elif not _same(old[name], new[name]):
             put[pointer(*here)] = new[name]

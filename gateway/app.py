@@ -12,6 +12,8 @@ from domain.limits import Limits
 from domain.sandbox import LIMIT
 from gateway import (
     acts,
+    configuration,
+    contract_config,
     documents,
     errors,
     events,
@@ -36,6 +38,7 @@ from gateway.ports import World
 from gateway.rights import signed
 
 ROUTERS = (
+    configuration.router, contract_config.router,
     submissions.router, plan.router, jobs.router, acts.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
     own_job.router,
@@ -45,6 +48,8 @@ LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs/plan": 64 * MIB,
     "/api/v1/pilot/reports": 8 * MIB,
     PREFIX: LIMIT + MIB,
+    "/api/v1/config": 32 * MIB,
+    "/api/v1/config/preview": 32 * MIB,
 }
 
 

@@ -88,7 +88,7 @@ class Configurations:
         for event in events:
             self._installation = self._installation.evolve(event)
         self.events += tuple(events)
-        self.current = read(self._installation.document, self._installation.revision, self.current)
+        self.current = read(self._installation.document, self._installation.revision, self.current, events[-1].at)
         for problem in self.current.problems:
             log.error("configuration broken", field=problem.field, problem=problem.problem)
         self._announce()
