@@ -27,7 +27,7 @@ from gateway.contract_config import unchanged
 from gateway.fields import MOST, Body, Page, Text
 from gateway.keys import Keyed
 from gateway.ports import Outside, Principal, World
-from gateway.rights import Holder, User, public
+from gateway.rights import Holder, User
 from gateway.visible import sees_all, visible
 
 router = APIRouter(prefix="/api/v1/config", tags=["config"])
@@ -81,8 +81,8 @@ async def show(
     return {"revision": number, "at": moment, "section": section, "value": value, "governs": sees_all(who, found)}
 
 
-@router.get("/schema", dependencies=[Depends(public)])
-async def schema() -> Json:
+@router.get("/schema")
+async def schema(who: User) -> Json:
     """The JSON Schema of the whole document, for editors."""
     return Document.model_json_schema()
 

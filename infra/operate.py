@@ -13,9 +13,33 @@ Key = Annotated[list[str] | None, typer.Option(help="a former key of this instal
 
 def add(app: typer.Typer) -> None:
     """The commands of this file."""
-    for command in (migrate, rebuild, verify, lost, restored, reset, doctor):
+    for command in (init, migrate, rebuild, verify, lost, restored, reset, doctor):
         app.command()(command)
     app.command("settings")(show_settings)
+
+
+def init(
+    vo: Annotated[str, typer.Option(help="name of the first VO; default: SPINOR_VO")] = "",
+    issuer: Annotated[str, typer.Option(help="URL of its OpenID provider; default: development identity")] = "",
+    client: Annotated[str, typer.Option("--client-id", help="the id under which Spinor is registered there")] = "",
+    administrator: Annotated[str, typer.Option(help="subject of the first administrator at the provider")] = "",
+    name: Annotated[str, typer.Option(help="user name of that person")] = "",
+    database: Database = None, data: Data = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Make the first keys, the first VO and its administrator.
+
+    A second time it only says what is there; with another VO it adds that one.
+
+    \b
+    Example: spinor init
+             spinor init --vo lhcb --issuer https://auth.example.org --client-id spinor --administrator b824 --name ann
+    """
+    from infra.bootstrap import Wanted, initialise
+
+    found = configured(database=database, data=data)
+    if bool(issuer) != bool(client):
+        raise typer.BadParameter("--issuer and --client-id belong together")
+    run(initialise(system(), found, Wanted(vo or found.vo, issuer, client, administrator, name), json))
 
 
 def migrate(database: Database = None, data: Data = None, json: Json = False) -> None:

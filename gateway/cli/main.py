@@ -12,11 +12,13 @@ from typer.core import TyperGroup
 from domain.errors import Code, Refused
 from gateway.cli import (
     acts,
+    config,
     follow,
     history,
     jobs,
     letters,
     pilots,
+    registry,
     resources,
     submit,
     suspensions,
@@ -48,7 +50,9 @@ GROUPS = (
     ("job", "Submit, watch, explain and end jobs.", (submit.add, jobs.add, wait.add, watch.add, acts.add)),
     ("history", "Everything that happened to one thing, and because of what.", (history.add,)),
     ("pilot", "Look at pilots; without a command: run one here.", (pilots.add,)),
-    ("queue", "What waits for pilots.", (pilots.add_queues,)),
+    ("queue", "What waits for pilots; queues of computing elements.", (pilots.add_queues, registry.add_queues)),
+    ("config", "The configuration: read, change, compare, go back.", (config.add,)),
+    *registry.groups(),
     ("resource", "Which sites, storage elements, nodes may be used.", (resources.add,)),
     ("log", "The log of events, live.", (follow.add,)),
     ("suspend", "Keep a user, a group or the VO from going on.", (suspensions.add_suspend,)),
@@ -58,8 +62,9 @@ GROUPS = (
 
 
 SECTIONS = {
-    "To begin": ("demo", "up", "status", "doctor", "settings", "reset"),
+    "To begin": ("demo", "up", "status", "doctor", "settings", "init", "reset"),
     "Jobs and pilots": ("job", "history", "pilot", "queue", "log", "whoami", "login"),
+    "To configure": ("config", "vo", "group", "user", "site", "ce", "se"),
     "To operate": (
         "suspend",
         "resume",
