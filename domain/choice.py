@@ -85,7 +85,7 @@ class _Choice:
             yield name, children[name]
 
     def _barred(self, vo: str) -> bool:
-        obstacle = self.state.barrier(self.offer, vo)
+        obstacle = self.state.barrier(self.offer, vo, self.now)
         if obstacle:
             self.blocked[obstacle.value] += 1
         return obstacle is not None
@@ -118,7 +118,7 @@ class _Choice:
             if self.offer.pilot in pilots and (entry := self.state.entry(id_)) and entry.waiting > 0:
                 book, queue = self.state.homes[id_], entry.queue
                 fits = entry in book.fitting(self.shape, self.offer) and self._may(person_of(queue))
-                if fits and not self.state.barrier(self.offer, queue.vo) and self._passes(queue):
+                if fits and not self.state.barrier(self.offer, queue.vo, self.now) and self._passes(queue):
                     return entry
         return None
 

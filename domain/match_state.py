@@ -9,7 +9,7 @@ from domain.matching import Obstacle, Offer, Queue
 from domain.queue_index import MOST_SHAPES, Book, Entry, Shape, Shapes
 from domain.shares import Person, Shares
 
-Barrier = Callable[[Offer, str], Obstacle | None]  # what keeps a place from jobs of a VO, whatever they ask for
+Barrier = Callable[[Offer, str, float], Obstacle | None]  # what keeps a place from jobs of a VO, whatever they ask for
 Rule = RunningLimit | MatchingDelay
 
 
@@ -39,6 +39,7 @@ class Taken(NamedTuple):
     processors: int
     pilot: str = ""
     host: str = ""
+    since: float = 0.0
 
     @property
     def person(self) -> Person:
@@ -49,9 +50,10 @@ class Taken(NamedTuple):
 class State:
     """Everything a choice depends on: queues, shares, what runs, tokens of delays, reservations, policy."""
 
-    def __init__(self, policy: MatchPolicy | None = None, barrier: Barrier | None = None) -> None:
+    def __init__(self, policy: MatchPolicy | None = None) -> None:
         self.policy = policy or MatchPolicy()
-        self.barrier: Barrier = barrier or (lambda offer, vo: None)
+        self.barrier: Barrier = lambda offer, vo, now: None
+        self.crowd: Counter[str] = Counter()  # jobs by site, computing element, node and pilot
         self.suspended: Callable[[Person], bool] = lambda person: False
         self.shares = Shares(self.policy.half_life, self.policy.horizon)
         self.shapes = Shapes()
@@ -110,7 +112,7 @@ class State:
         """Count a match; `undo` it when the job was gone."""
         if decision.queue is None:
             raise ValueError("nothing was chosen")
-        taken = Taken(decision.queue, place(offer), decision.processors, offer.pilot, offer.host)
+        taken = Taken(decision.queue, place(offer), decision.processors, offer.pilot, offer.host, now)
         self._delay(taken, 1, now)
         self._wait(taken.queue.id, -1)
         self.occupy(taken, now)
@@ -126,6 +128,8 @@ class State:
     def occupy(self, taken: Taken, now: float, one: int = 1) -> None:
         """A job begins to use its cores and to count in its limits, or ends."""
         self.shares.run(taken.person, one * taken.processors, now)
+        site, ce = taken.where["site"], taken.where["ce"]
+        self.crowd.update(dict.fromkeys((site, ce, f"{site}/{taken.host}", taken.pilot), one))
         for rule in self.rules(taken.where, taken.queue):
             if isinstance(rule, RunningLimit):
                 self.running[rule.key(taken.where, taken.queue)] += one

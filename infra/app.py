@@ -19,6 +19,7 @@ from infra import submitting
 from infra.consumers import follow_policy, follow_view
 from infra.epoch import Sentinel
 from infra.front import Front
+from infra.match_guard import Guard
 from infra.matcher import Matcher
 from infra.relay import Relay
 from infra.runtime import Runtime
@@ -106,7 +107,8 @@ def timers(runtime: Runtime) -> Coroutine[Any, Any, None]:
 
 def match(runtime: Runtime) -> Coroutine[Any, Any, None]:
     """Give jobs to pilots."""
-    return Matcher(runtime.decider, runtime.bus, runtime.wakes, runtime.partitions, runtime.suspensions).run()
+    guard = Guard(runtime.decider, runtime.wakes, runtime.resources, runtime.suspensions)
+    return Matcher(runtime.decider, runtime.bus, runtime.wakes, runtime.partitions, guard, runtime.configuration).run()
 
 
 async def everything(runtime: Runtime) -> list[asyncio.Task[None]]:

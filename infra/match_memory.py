@@ -39,6 +39,8 @@ ENDINGS = frozenset(
     event.TOPIC for event in (Job.Released, Job.Done, Job.Failed, Job.Killed, Job.Rescheduled, Job.Deleted)
 )
 
+WELL = {Job.Done.TOPIC: True, Job.Failed.TOPIC: False}
+
 
 async def loaded(connection: Connection, policy: MatchPolicy, now: float) -> State:
     """The state as the views have it."""
@@ -58,7 +60,8 @@ async def loaded(connection: Connection, policy: MatchPolicy, now: float) -> Sta
 def _held(state: State, row: Any) -> None:
     """A job that a pilot has: since then it uses its cores, counts in its limits, and has taken its tokens."""
     where = {"site": row["site"], "ce": row["ce"] or "", "platform": row["platform"]}
-    taken = Taken(_queue(row), where, row["processors"], row["pilot"], row["host"])
+    taken = Taken(_queue(row), where, row["processors"], row["pilot"], row["host"],
+                  row["since"])  # fmt: skip
     state.occupy(taken, row["since"])
     for rule in state.rules(where, taken.queue):
         if isinstance(rule, MatchingDelay):
@@ -77,11 +80,14 @@ def _wanted(text: str) -> Requirements:
 
 
 class News:
-    """What a batch of events means for those who wait: queues that got work, and whether places became free."""
+    """What a batch of events means for those who wait: queues that got work, and jobs that left their places.
+
+    `left` says of each whether it ended well; None where it neither did nor failed.
+    """
 
     def __init__(self) -> None:
         self.queues: set[str] = set()
-        self.freed = False
+        self.left: list[tuple[Taken, bool | None]] = []
 
 
 def heard(state: State, events: Sequence[WireEvent], now: float, news: News) -> None:
@@ -92,5 +98,5 @@ def heard(state: State, events: Sequence[WireEvent], now: float, news: News) -> 
             queue = Queue(facts.queue, event.vo, facts.owner, facts.group, facts.requirements, facts.priority)
             state.more(queue, event.at.timestamp())
             news.queues.add(facts.queue)
-        elif event.topic in ENDINGS and state.release(job_number(event.stream), now):
-            news.freed = True
+        elif event.topic in ENDINGS and (taken := state.release(job_number(event.stream), now)):
+            news.left.append((taken, WELL.get(event.topic)))

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from uuid import UUID
 
@@ -20,30 +20,30 @@ import structlog
 from domain.choice import choose
 from domain.errors import Refused
 from domain.job import Job
-from domain.match_policy import MatchPolicy
 from domain.match_state import Decision, State
-from domain.matching import Obstacle, Offer, fits
+from domain.matching import Obstacle, Offer
+from domain.matching_rules import policy_of
 from domain.messages import Origin
 from domain.queue_index import Shape
-from domain.shares import Person
 from domain.values import job_stream
 from infra.bus.interface import Bus
 from infra.bus.messages import Envelope, WireEvent, now
+from infra.configuration import Configurations
 from infra.decider import Decider
 from infra.leader import leading
+from infra.match_guard import Guard
 from infra.match_memory import News, heard, loaded
-from infra.offers import Ask, Chosen, Match, Parked, Served, note
+from infra.offers import Ask, Chosen, Match, Parked, Served, awakened, note
 from infra.store import TROUBLE, Conflict, Connection, record
-from infra.suspensions import Suspensions
 from infra.wake import Wakes
 
 AT_ONCE = 200  # offers served by one transaction
 LONGEST = 55.0  # seconds an offer may wait
 BRIEFEST = 0.25  # seconds: one that does not want to wait is compared all the same with what waits for it
 ASIDE = 0.01  # seconds that others get for jobs they have locked
-MANY = 64  # queues with news; beyond that offers just look at everything
-STOPPED = {Obstacle.RUNNING_LIMIT.value, Obstacle.MATCHING_DELAY.value, Obstacle.RESOURCE.value}
-OF_ONE_PILOT = {Obstacle.FAILING.value, Obstacle.RESERVED.value}
+STOPPED = {Obstacle.RUNNING_LIMIT.value, Obstacle.MATCHING_DELAY.value, Obstacle.RESOURCE.value,
+           Obstacle.FAILING.value}  # fmt: skip
+OF_ONE_PILOT = {Obstacle.FAILING.value, Obstacle.RESERVED.value, Obstacle.RESOURCE.value}
 # Everybody else locks a job's row first and then its place in the queue: whoever has one of the two is passed over.
 CLAIM = """select q.queue, p.job, p.attempt, j.version, j.vo
     from unnest($1::text[], $2::int[]) q (queue, wanted)
@@ -57,27 +57,28 @@ NEXT = """select q.queue, p.priority, extract(epoch from p.queued_at)::float8 as
 log_ = structlog.get_logger("spinor.matcher")
 
 
-Awake = Callable[[Parked], bool]
-
-
 class Matcher:
     """The one that matches for the installation, while it leads."""
 
-    def __init__(self, decider: Decider, bus: Bus, wakes: Wakes, partitions: int, barred: Suspensions) -> None:
+    def __init__(
+        self, decider: Decider, bus: Bus, wakes: Wakes, partitions: int, guard: Guard, configuration: Configurations
+    ) -> None:
         self.decider = decider
-        self.barred = barred
+        self.guard = guard
+        self.configuration = configuration
         self.store = decider.store
         self.bus = bus
         self.wakes = wakes
         self.partitions = partitions
-        self.policy = MatchPolicy()
+        self.policy = policy_of(configuration.current)
         self.state = State(self.policy)
         self.offers: dict[UUID, Parked] = {}
         self._news = News()
         self._meanwhile: list[WireEvent] | None = None  # what was heard while the state was read
         self._work = asyncio.Event()
         self._reload = True
-        barred.on_change(self._let_go)
+        guard.suspensions.on_change(self._let_go)
+        guard.resources.on_change(self._look_again)
 
     async def run(self) -> None:
         """Match while nobody else does, until cancelled; survives a database that is away for a while."""
@@ -86,6 +87,8 @@ class Matcher:
                 async with leading(self.store.pool, "matcher") as connection, AsyncExitStack() as stack:
                     stack.push_async_callback(await self.bus.subscribe("matcher", "jobs", self.partitions, self._heard))
                     stack.push_async_callback(await self.bus.provide("match", self._asked))
+                    governing = asyncio.create_task(self._govern())
+                    stack.callback(governing.cancel)
                     await self._lead(connection)
             except (*TROUBLE, Refused) as fault:
                 log_.warning("matcher pauses", reason=str(fault) or repr(fault))
@@ -105,7 +108,7 @@ class Matcher:
         """Read the state anew; what is heard meanwhile may be in what is read, or may not."""
         self._reload, self._meanwhile = False, []
         state = await loaded(connection, self.policy, time.time())
-        state.suspended = self._suspended
+        self.guard.watch(state)
         state.reserved = self.state.reserved
         heard(state, self._meanwhile, time.time(), self._news)
         self.state, self._meanwhile = state, None
@@ -114,6 +117,7 @@ class Matcher:
     async def _asked(self, body: bytes) -> bytes:
         """An offer: answered when there is a job for it, or when its wait is over."""
         ask = msgspec.json.decode(body, type=Ask)
+        runs = self.policy.platforms.get(ask.offer.platform, ())
         id_ = ask.offer.offer
         known = await self.store.pool.fetchrow(
             "select job, attempt from assignments where offer = $1 and vo = $2 and pilot = $3",
@@ -121,7 +125,7 @@ class Matcher:
         )  # fmt: skip
         if known:
             return msgspec.json.encode(Match(id_, known["job"], known["attempt"]))
-        parked = self.offers.get(id_) or Parked(ask.offer)
+        parked = self.offers.get(id_) or Parked(msgspec.structs.replace(ask.offer, runs=runs))
         self.offers[id_] = parked
         self._work.set()
         parked.asking += 1
@@ -143,9 +147,13 @@ class Matcher:
             if self._meanwhile is not None:
                 self._meanwhile += envelope.events
         self._reload |= not envelopes
-        if self._news.freed:
-            self._news.freed = False
+        left, self._news.left = self._news.left, []
+        for taken, well in left:
+            self.guard.ended(taken, well, moment)
+        if left:
             self._look_again(STOPPED)
+        if self.guard.trips:
+            await self.guard.ban()
         if self.offers and (self._news.queues or self._reload):
             self._work.set()
 
@@ -154,8 +162,14 @@ class Matcher:
         self._reload = True
         self._work.set()
 
-    def _suspended(self, person: Person) -> bool:
-        return self.barred.of(person.vo, person.owner, person.group) is not None
+    async def _govern(self) -> None:
+        """Follow the configuration: another policy is in force at once, also for what waits already."""
+        while True:
+            changed = self.configuration.changed
+            self.policy = policy_of(self.configuration.current)
+            self.state.govern(self.policy)
+            self._look_again()
+            await changed.wait()
 
     def _look_again(self, because: set[str] | None = None) -> None:
         """Offers that wait are compared again: all, or those that were kept from something by one of these."""
@@ -194,7 +208,8 @@ class Matcher:
 
     def _choose(self, moment: float) -> list[Chosen]:
         """The queue for each offer; one that waits already only looks when a queue that fits got something new."""
-        awake = self._awake()
+        changed, self._news.queues = self._news.queues, set()
+        awake = awakened(self.state, changed)
         barren: set[Shape] = set()
         chosen: list[Chosen] = []
         for parked in list(self.offers.values()):
@@ -224,22 +239,6 @@ class Matcher:
         if decision.again:
             asyncio.get_running_loop().call_later(decision.again - moment + ASIDE, self._look_again, STOPPED)
 
-    def _awake(self) -> Awake:
-        """Which offers have something new to look at."""
-        changed, self._news.queues = self._news.queues, set()
-        entries = [entry for id_ in changed if (entry := self.state.entry(id_)) and entry.waiting > 0]
-        if len(entries) > MANY:
-            return lambda parked: True
-        known: dict[Shape, bool] = {}
-
-        def awake(parked: Parked) -> bool:
-            shape = self.state.shape(parked.offer) if entries else ()
-            if shape not in known:
-                known[shape] = any(fits(entry.queue.requirements, parked.offer) for entry in entries)
-            return known[shape]
-
-        return awake
-
     async def _claim(self, connection: Connection, chosen: Sequence[Chosen]) -> list[Served]:
         """Take the best jobs of the chosen queues, and append that they are matched."""
         waiting: dict[str, list[Chosen]] = defaultdict(list)
@@ -261,6 +260,7 @@ class Matcher:
     def _answer(self, served: Sequence[Served]) -> None:
         for (parked, _, taken), _, job, attempt in served:
             self.state.hold(job, taken)
+            self.guard.began(taken)
             self.offers.pop(parked.offer.offer, None)
             if not parked.answer.done():
                 parked.answer.set_result(Match(parked.offer.offer, job, attempt))

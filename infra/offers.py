@@ -1,20 +1,22 @@
 """An offer on its way to the matcher and back: what a gateway asks, what waits, what is remembered of it for `why`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from domain.errors import Code, Refused
-from domain.match_state import Decision, Taken
-from domain.matching import Offer
+from domain.match_state import Decision, State, Taken
+from domain.matching import Offer, fits
 from domain.messages import Event, Recorded
+from domain.queue_index import Shape
 from infra.bus.interface import Bus
 from infra.bus.messages import now
 from infra.store import Connection
 
+MANY = 64  # queues with news; beyond that offers just look at everything
 NOTE = """insert into offers (vo, pilot, offer, decision, at)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
     on conflict (vo, pilot) do update set offer = excluded.offer, decision = excluded.decision, at = excluded.at"""
@@ -62,6 +64,22 @@ class Served(NamedTuple):
     event: Recorded[Event]
     job: int
     attempt: int
+
+
+def awakened(state: State, changed: set[str]) -> Callable[[Parked], bool]:
+    """Which offers have something new to look at, when these queues got work."""
+    entries = [entry for id_ in changed if (entry := state.entry(id_)) and entry.waiting > 0]
+    if len(entries) > MANY:
+        return lambda parked: True
+    known: dict[Shape, bool] = {}
+
+    def awake(parked: Parked) -> bool:
+        shape = state.shape(parked.offer) if entries else ()
+        if shape not in known:
+            known[shape] = any(fits(entry.queue.requirements, parked.offer) for entry in entries)
+        return known[shape]
+
+    return awake
 
 
 async def note(connection: Connection, parked: Sequence[Parked]) -> None:

@@ -1,0 +1,94 @@
+"""What keeps places and people from jobs whatever they ask for: statuses of resources, suspensions, and the breaker."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid5
+
+import structlog
+
+from domain.breaker import Breaker, Trip
+from domain.match_state import State, Taken
+from domain.matching import Obstacle, Offer
+from domain.messages import Origin
+from domain.resource import Place, ResourceKind, ResourceStatus, SetResourceStatus, places
+from domain.shares import Person
+from domain.values import resource_stream
+from infra.bus.messages import now
+from infra.decider import Ask, Decider
+from infra.resources import Resources
+from infra.suspensions import Suspensions
+from infra.wake import Wakes
+
+PROBES = 2  # jobs at once where it is being found out whether all is well again
+log_ = structlog.get_logger("spinor.matcher")
+
+
+class Guard:
+    """Asked before a choice, told of every match and end."""
+
+    def __init__(self, decider: Decider, wakes: Wakes, resources: Resources, suspensions: Suspensions) -> None:
+        self.resources = resources
+        self.suspensions = suspensions
+        self.breaker = Breaker()
+        self.trips: list[Trip] = []
+        self._decider = decider
+        self._wakes = wakes
+
+    def watch(self, state: State) -> None:
+        """This state is asked from now on."""
+        state.suspended = self._suspended
+        state.barrier = lambda offer, vo, moment: self._barrier(state, offer, vo, moment)
+
+    def _suspended(self, person: Person) -> bool:
+        return self.suspensions.of(person.vo, person.owner, person.group) is not None
+
+    def _barrier(self, state: State, offer: Offer, vo: str, moment: float) -> Obstacle | None:
+        if not self.breaker.allows(offer, moment):
+            return Obstacle.FAILING
+        found = self.resources.usable(vo, standing(offer))
+        if not found.ok or (found.probing and found.standing and self._probed(state, found.standing.name, offer)):
+            return Obstacle.RESOURCE
+        return None
+
+    def _probed(self, state: State, name: str, offer: Offer) -> bool:
+        """Whether as many jobs as may are at a place that is being probed."""
+        names = dict.fromkeys(name_ for _, name_ in standing(offer) if name_ == name)
+        return any(state.crowd[each] >= PROBES for each in names)
+
+    def began(self, taken: Taken) -> None:
+        """A job was given."""
+        self.breaker.began(taken.person, taken.pilot, taken.where["site"], taken.host, taken.since)
+
+    def ended(self, taken: Taken, well: bool | None, moment: float) -> None:
+        """A job left its place: it ended well, failed, or (None) neither."""
+        place = (taken.pilot, taken.where["site"], taken.host)
+        if well:
+            self.breaker.lived(*place)
+        elif well is not None:
+            self.trips += self.breaker.failed(taken.person, *place, taken.since, moment)
+
+    async def ban(self) -> None:
+        """Record what tripped: places at which everything fails get no jobs for a while, and everybody sees why."""
+        trips, self.trips = self.trips, []
+        if not trips:
+            return
+        async with self._decider.store.transaction() as connection:
+            await self._decider.decide(connection, _commands(trips))
+        self._wakes.wake("resources")
+        for trip in trips:
+            log_.warning("everything fails", kind=trip.kind, name=trip.name, reason=trip.reason)
+
+
+def _commands(trips: Sequence[Trip]) -> list[Ask]:
+    asks = []
+    for trip in trips:
+        kind, until = ResourceKind(trip.kind), datetime.fromtimestamp(trip.until, UTC)
+        id_ = uuid5(resource_stream(trip.vo, kind, trip.name), str(trip.until))
+        command = SetResourceStatus(trip.vo, kind, trip.name, ResourceStatus.BANNED, trip.reason, until)
+        asks.append(Ask(command, Origin("matcher", trip.vo, now(), correlation=id_)))
+    return asks
+
+
+def standing(offer: Offer) -> list[Place]:
+    """The places an offer comes from."""
+    return places(offer.site, offer.ce, "", offer.host, offer.pilot)
