@@ -26,6 +26,11 @@ def choose(state: State, offer: Offer, now: float, seed: int) -> Decision:
     return _Choice(state, offer, now, seed).made()
 
 
+def in_turn(state: State, offer: Offer, now: float) -> Iterator[Book]:
+    """The queues of owners that the offer may serve, whose turn it is first."""
+    return _Choice(state, offer, now, 0).in_turn()
+
+
 class _Choice:
     """One choice on its way."""
 
@@ -42,7 +47,7 @@ class _Choice:
     def made(self) -> Decision:
         if promised := self._promised():
             return self._decided(promised)
-        for book in self._in_turn():
+        for book in self.in_turn():
             if self.wide is not self.offer and (due := self._due(book)):
                 return self._decided(None, due.queue.id)
             if found := self._best(book):
@@ -59,7 +64,7 @@ class _Choice:
         revision = self.state.policy.revision
         return Decision(queue, self.considered, blocked, processors, self.seed, held_for, again, revision)
 
-    def _in_turn(self) -> Iterator[Book]:
+    def in_turn(self) -> Iterator[Book]:
         """The owners' queues, who has had least of their share first."""
         for vo, groups in self._ordered(self.state.tree, ()):
             if (self.offer.vo and self.offer.vo != vo) or self._barred(vo):

@@ -23,8 +23,9 @@ class Scope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     platform: str = ""
     tag: str = ""
     each: tuple[str, ...] = ()
-    since: str = ""  # the event that introduced it
-    by: str = ""
+    by: str = ""  # who introduced it, when, and by which event
+    since: str = ""
+    event: str = ""
 
     def covers(self, place: Mapping[str, str], queue: Queue) -> bool:
         """Whether a match of this queue at this place is one of them."""

@@ -53,6 +53,7 @@ class State:
     def __init__(self, policy: MatchPolicy | None = None) -> None:
         self.policy = policy or MatchPolicy()
         self.barrier: Barrier = lambda offer, vo, now: None
+        self.told: Callable[[Offer, str], dict[str, str]] = lambda offer, vo: {}  # of what the barrier said
         self.crowd: Counter[str] = Counter()  # jobs by site, computing element, node and pilot
         self.suspended: Callable[[Person], bool] = lambda person: False
         self.shares = Shares(self.policy.half_life, self.policy.horizon)

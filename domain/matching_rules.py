@@ -1,6 +1,6 @@
 """The matching policy that a configuration asks for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from domain.match_policy import MatchingDelay, MatchPolicy, RunningLimit
@@ -9,20 +9,21 @@ from domain.schema import Configuration
 from domain.values import subject
 
 FIELDS = {"owner_group": "group"}  # attributes that rules call otherwise
+Origin = Callable[[list[str]], dict[str, str]]  # who introduced what stands there
 DEVELOPMENT = "spinor"  # the issuer of the identity of a VO that has no provider; its subjects are names
 
 
-def policy_of(configuration: Configuration) -> MatchPolicy:
+def policy_of(configuration: Configuration, origin: Origin = lambda path: {}) -> MatchPolicy:
     """Shares of groups, limits and delays of sites, and which platform runs what."""
     limits: list[RunningLimit] = []
     delays: list[MatchingDelay] = []
     for vo, operations in configuration.operations.items():
         wanted = operations.job_scheduling
         for site, rules in wanted.sites.items():
-            for fields, most in _scopes(vo, configuration.registry[vo], site, "running", rules.running):
+            for fields, most in _scopes(vo, configuration.registry[vo], site, "running", rules.running, origin):
                 if wanted.check_job_limits:
                     limits.append(RunningLimit(**fields, most=int(most)))
-            for fields, seconds in _scopes(vo, configuration.registry[vo], site, "delay", rules.delay):
+            for fields, seconds in _scopes(vo, configuration.registry[vo], site, "delay", rules.delay, origin):
                 if wanted.check_matching_delay and seconds > 0:
                     delays.append(MatchingDelay(**fields, seconds=float(seconds)))
     return MatchPolicy(
@@ -41,14 +42,15 @@ def _shares(configuration: Configuration) -> Iterator[tuple[str, float]]:
 
 
 def _scopes(
-    vo: str, registry: VoRegistry, site: str, what: str, rules: Mapping[Any, Mapping[str, float]]
+    vo: str, registry: VoRegistry, site: str, what: str, rules: Mapping[Any, Mapping[str, float]], origin: Origin
 ) -> Iterator[tuple[dict[str, Any], float]]:
     """Each rule as the fields of its scope; its name is where it stands in the configuration."""
     for attribute, values in rules.items():
         for value, number in values.items():
-            name = f"operations.{vo}.job_scheduling.sites.{site}.{what}.{attribute}.{value}"
+            path = ["operations", vo, "job_scheduling", "sites", site, what, attribute, value]
             meant = _pseudonym(vo, registry, value) if attribute == "owner" else value
-            yield {"name": name, "vo": vo, "site": site, FIELDS.get(attribute, attribute): meant}, number
+            about = {"name": ".".join(path), "vo": vo, "site": site, FIELDS.get(attribute, attribute): meant}
+            yield about | origin(path), number
 
 
 def _pseudonym(vo: str, registry: VoRegistry, name: str) -> str:

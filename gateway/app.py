@@ -29,6 +29,7 @@ from gateway import (
     submissions,
     suspensions,
     system,
+    waiting,
     why,
 )
 from gateway.edge import MIB, Edge
@@ -41,7 +42,7 @@ ROUTERS = (
     configuration.router, contract_config.router,
     submissions.router, plan.router, jobs.router, acts.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
-    own_job.router,
+    own_job.router, waiting.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

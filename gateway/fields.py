@@ -27,6 +27,7 @@ Count = Annotated[int, Field(ge=0, le=MOST)]
 Tags = Annotated[tuple[Text, ...], Field(max_length=100)]
 
 InPath = Annotated[int, Path(ge=1, le=MAX_JOB, description="the job's number")]
+QueueInPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="the task queue's id")]
 PilotInPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$", description="the pilot's stamp")]
 Filter = Annotated[str, Query(max_length=255), AfterValidator(clean)]
 Page = Annotated[int, Query(ge=1, le=1000, description="how many at most")]

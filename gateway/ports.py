@@ -10,9 +10,10 @@ from msgspec import Struct
 from sqlalchemy import Select
 
 from domain.errors import Refused
-from domain.matching import Offer
+from domain.matching import Offer, Queue
 from domain.messages import Command, Event, Recorded
 from domain.schema import Configuration
+from domain.why import Explanation
 from gateway.objects import Objects
 
 Row = Mapping[str, Any]
@@ -108,8 +109,15 @@ class World(Protocol):
     async def offer(self, offer: Offer, wait: float) -> Given:
         """Hold a pilot's offer until there is a job for it or `wait` seconds are over."""
 
-    async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:
-        """What each pilot of a VO offered last, when, and what came of it."""
+    async def explain(self, queue: Queue) -> Explanation:
+        """Why a task queue gets no pilots: obstacles with slots, what would open them, whose turn it is.
+
+        Raises:
+            Refused: DEADLINE, when no matcher answers.
+        """
+
+    async def offers(self, vo: str, status: str = "Running") -> list[tuple[Offer, datetime, dict[str, Any]]]:
+        """What each pilot of a VO that is in this state offered last, when, and what came of it."""
 
     async def unknown(self, vo: str, pilot: str, attempts: Sequence[tuple[int, int]] = ()) -> None:
         """Note that a pilot speaks of attempts (of itself, when none are named) that nobody knows of."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from fastapi import APIRouter
 
 from domain.job import BY_OWNER, HOLDABLE, Job, Status
+from domain.matching import Queue
 from domain.messages import Event, Recorded
 from domain.requirements import Requirements
 from domain.values import job_stream, pilot_stream
@@ -13,10 +14,9 @@ from gateway.fields import InPath
 from gateway.ports import Outside, Principal, Row, World
 from gateway.rights import User
 from gateway.stories import told, visible
-from projections import pilot_queue
+from gateway.waiting import answer, waiting
 from projections.failures import failure
 from projections.history import actor
-from projections.waiting import ahead, compared, rivals
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 Json = dict[str, Any]
@@ -48,12 +48,8 @@ async def why(who: User, outside: Outside, job: InPath) -> Json:
     status = Status(row["status"])
     if row["held"] and status in HOLDABLE:
         return {"job": job, "status": status.value, "since": row["updated_at"]} | await _held(case)
-    found = await CASES[status](case) if status in CASES else _answer("in-progress", f"the job is {status.value}")
+    found = await CASES[status](case) if status in CASES else answer("in-progress", f"the job is {status.value}")
     return {"job": job, "status": status.value, "since": case.row["updated_at"]} | found
-
-
-def _answer(code: str, detail: str, who: str = "nobody", next: str = "", **figures: Any) -> Json:
-    return {"code": code, "detail": detail, "who": who, "next": next} | figures
 
 
 async def _held(case: Case) -> Json:
@@ -63,53 +59,24 @@ async def _held(case: Case) -> Json:
     by = actor(event.actor, {case.row["owner"]: case.row["owner_name"]}) if event else "somebody"
     said = f": {event.event.detail}" if event and event.event.detail else ""
     must = "user" if codes == [BY_OWNER] else "operator"
-    return _answer("held", f"it is held ({', '.join(codes)}) by {by}{said}", must,
+    return answer("held", f"it is held ({', '.join(codes)}) by {by}{said}", must,
                    f"spinor job release {case.job} --code {codes[-1]}", codes=codes, by=by)  # fmt: skip
 
 
 async def _checked(case: Case) -> Json:
-    return _answer("scheduling", "the job is being checked; it waits for pilots in a moment", next="spinor status")
+    return answer("scheduling", "the job is being checked; it waits for pilots in a moment", next="spinor status")
 
 
 async def _staging(case: Case) -> Json:
-    return _answer("held", "the job is held until its input files are on disk")
+    return answer("held", "the job is held until its input files are on disk")
 
 
 async def _waiting(case: Case) -> Json:
     queued = case.last(Job.Queued)
     wanted = queued.event.requirements if queued else Requirements()
-    offers = await case.world.offers(case.row["vo"])
-    seen = compared(wanted, case.row["vo"], [(offer, at) for offer, at, _ in offers])
-    figures = {
-        "pilots": seen.pilots,
-        "fitting": len(seen.fitting),
-        "last_offer": seen.last_offer,
-        "reasons": [reason._asdict() | {"what": reason.what} for reason in seen.reasons],
-    }
-    if not seen.pilots:
-        return _answer("no-pilot-seen", "no pilot offered anything in the last hour", "operator",
-                       "spinor pilot list", **figures)  # fmt: skip
-    if not seen.fitting:
-        first = seen.reasons[0]
-        detail = f"no pilot has what the job asks for: {first.what}"
-        return _answer(first.code.value, detail, "user", f"spinor job description {case.job}", **figures)
-    return await _in_line(case, seen.fitting, figures)
-
-
-async def _in_line(case: Case, fitting: Sequence[str], figures: Json) -> Json:
-    """Pilots fit: they have other jobs, or serve others first."""
-    queues = [pilot_queue.queue(row) for row in await case.world.read(pilot_queue.of_vo(case.row["vo"]))]
-    offers = [offer for offer, _, _ in await case.world.offers(case.row["vo"]) if offer.pilot in set(fitting)]
-    before = rivals(queues, case.row["queue"], case.row["priority"], offers)
-    (count,) = await case.world.read(ahead(case.job, case.row["queue"], case.row["priority"], before))
-    figures |= {"ahead": count["jobs"], "queues_ahead": len(before), "priority": case.row["priority"]}
-    pilots = f"{len(fitting)} of {figures['pilots']} pilots fit"
-    if before:
-        return _answer("higher-priority-first", f"{pilots}, but {count['jobs']} jobs come first, some of them in "
-                       f"{len(before)} queues of higher priority", **figures)  # fmt: skip
-    if count["jobs"]:
-        return _answer("in-line", f"{pilots}; {count['jobs']} jobs with the same needs come first", **figures)
-    return _answer("pilots-busy", f"{pilots}; the job is next when one of them asks again", **figures)
+    row = case.row
+    queue = Queue(row["queue"] or "", row["vo"], row["owner"], row["owner_group"], wanted, row["priority"])
+    return await waiting(case.world, queue, case.job)
 
 
 async def _with_pilot(case: Case) -> Json:
@@ -129,7 +96,7 @@ async def _with_pilot(case: Case) -> Json:
     }
     code, detail, who = WITH_PILOT[Status(case.row["status"])]
     next_ = f"spinor pilot show {pilot}"
-    return _answer(code, detail.format(pilot=pilot, site=case.row["site"]), who, next_, **figures)
+    return answer(code, detail.format(pilot=pilot, site=case.row["site"]), who, next_, **figures)
 
 
 WITH_PILOT = {
@@ -143,7 +110,7 @@ WITH_PILOT = {
 async def _completed(case: Case) -> Json:
     event = case.last(Job.Completed)
     pending = event.event.pending if event else ()
-    return _answer("pending", f"its program ended well; {len(pending)} requests are still under way", pending=pending)
+    return answer("pending", f"its program ended well; {len(pending)} requests are still under way", pending=pending)
 
 
 async def _failed(case: Case) -> Json:
@@ -151,13 +118,13 @@ async def _failed(case: Case) -> Json:
     settled = case.last(Job.Settled)
     if settled and (not event or settled.version > event.version):
         detail, who, next_ = failure(settled.event.code, job=case.job)
-        return _answer(settled.event.code, detail, who.value, next_, said=settled.event.detail)
+        return answer(settled.event.code, detail, who.value, next_, said=settled.event.detail)
     facts: Any = event.event if event else Job.Failed(case.row["attempt"], case.row["minor_status"])
     detail, who, next_ = failure(facts.code, job=case.job, exit_code=facts.exit_code)
     figures = {"attempt": facts.attempt, "exit_code": facts.exit_code, "said": facts.detail,
                "output": facts.output, "pilot": case.row["pilot"], "site": case.row["site"],
                "reschedules": case.row["reschedules"]}  # fmt: skip
-    return _answer(facts.code, detail, who.value, next_, **figures)
+    return answer(facts.code, detail, who.value, next_, **figures)
 
 
 async def _killed(case: Case) -> Json:
@@ -167,15 +134,15 @@ async def _killed(case: Case) -> Json:
     detail = f"{by} killed it" + (f": {reason}" if reason else "")
     if case.row["leaving"]:
         detail += f"; pilot {case.row['pilot']} has not said yet that it is gone"
-    return _answer("killed", detail, next=f"spinor job reschedule {case.job}", by=by, reason=reason)
+    return answer("killed", detail, next=f"spinor job reschedule {case.job}", by=by, reason=reason)
 
 
 async def _done(case: Case) -> Json:
-    return _answer("done", "it ended well", next=f"spinor job output {case.job}", ended_at=case.row["ended_at"])
+    return answer("done", "it ended well", next=f"spinor job output {case.job}", ended_at=case.row["ended_at"])
 
 
 async def _deleted(case: Case) -> Json:
-    return _answer("deleted", "it was deleted", next=f"spinor history job {case.job}")
+    return answer("deleted", "it was deleted", next=f"spinor history job {case.job}")
 
 
 CASES: dict[Status, Callable[[Case], Awaitable[Json]]] = {

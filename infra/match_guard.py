@@ -37,7 +37,18 @@ class Guard:
     def watch(self, state: State) -> None:
         """This state is asked from now on."""
         state.suspended = self._suspended
+        state.told = self._told
         state.barrier = lambda offer, vo, moment: self._barrier(state, offer, vo, moment)
+
+    def _told(self, offer: Offer, vo: str) -> dict[str, str]:
+        """Who introduced what keeps this place from jobs, since when, why, and by which event."""
+        standing_ = self.resources.usable(vo, standing(offer)).standing
+        if standing_ is None:
+            return {"what": f"{offer.pilot or offer.host}, where jobs failed at once"}
+        since = standing_.since.isoformat() if standing_.since else ""
+        status = f"{standing_.kind.value} {standing_.name} is {standing_.status.value}"
+        return {"what": status, "rule": f"{standing_.kind.value} {standing_.name}", "detail": standing_.reason,
+                "by": standing_.author, "since": since, "event": str(standing_.event or "")}  # fmt: skip
 
     def _suspended(self, person: Person) -> bool:
         return self.suspensions.of(person.vo, person.owner, person.group) is not None

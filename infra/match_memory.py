@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from domain.job import HELD_BY_PILOT, Job
+from domain.market import Market
 from domain.match_policy import MatchingDelay, MatchPolicy
 from domain.match_state import State, Taken
-from domain.matching import Queue
+from domain.matching import Offer, Queue
+from domain.pilot import Pilot
 from domain.requirements import Requirements
 from domain.shares import Person
 from domain.values import job_number
@@ -40,6 +42,24 @@ ENDINGS = frozenset(
 )
 
 WELL = {Job.Done.TOPIC: True, Job.Failed.TOPIC: False}
+OFFERS = """select o.offer, extract(epoch from o.at)::float8 as at from offers o
+    join pilots p on p.vo = o.vo and p.stamp = o.pilot where p.status = 'Running'"""
+GONE = frozenset({Pilot.Retired.TOPIC, Pilot.Lost.TOPIC})
+
+
+async def market(connection: Connection) -> Market:
+    """What pilots that work offered last."""
+    found = Market()
+    for row in await connection.fetch(OFFERS):
+        found.offered(msgspec.json.decode(row["offer"], type=Offer), row["at"])
+    return found
+
+
+def left(market: Market, events: Sequence[WireEvent]) -> None:
+    """Pilots that have ended offer nothing."""
+    for event in events:
+        if event.topic in GONE:
+            market.gone(event.vo, msgspec.json.decode(bytes(event.data))["stamp"])
 
 
 async def loaded(connection: Connection, policy: MatchPolicy, now: float) -> State:

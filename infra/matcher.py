@@ -20,19 +20,22 @@ import structlog
 from domain.choice import choose
 from domain.errors import Refused
 from domain.job import Job
+from domain.market import Market
 from domain.match_state import Decision, State
 from domain.matching import Obstacle, Offer
 from domain.matching_rules import policy_of
 from domain.messages import Origin
 from domain.queue_index import Shape
 from domain.values import job_stream
+from domain.why import Question, explain
 from infra.bus.interface import Bus
 from infra.bus.messages import Envelope, WireEvent, now
 from infra.configuration import Configurations
 from infra.decider import Decider
+from infra.introduced import introduced
 from infra.leader import leading
 from infra.match_guard import Guard
-from infra.match_memory import News, heard, loaded
+from infra.match_memory import News, heard, left, loaded, market
 from infra.offers import Ask, Chosen, Match, Parked, Served, awakened, note
 from infra.store import TROUBLE, Conflict, Connection, record
 from infra.wake import Wakes
@@ -72,11 +75,13 @@ class Matcher:
         self.partitions = partitions
         self.policy = policy_of(configuration.current)
         self.state = State(self.policy)
+        self.market = Market()
         self.offers: dict[UUID, Parked] = {}
         self._news = News()
         self._meanwhile: list[WireEvent] | None = None  # what was heard while the state was read
         self._work = asyncio.Event()
         self._reload = True
+        self._ready = asyncio.Event()
         guard.suspensions.on_change(self._let_go)
         guard.resources.on_change(self._look_again)
 
@@ -86,16 +91,22 @@ class Matcher:
             try:
                 async with leading(self.store.pool, "matcher") as connection, AsyncExitStack() as stack:
                     stack.push_async_callback(await self.bus.subscribe("matcher", "jobs", self.partitions, self._heard))
+                    pilots = await self.bus.subscribe("matcher-pilots", "pilots", self.partitions, self._pilots)
+                    stack.push_async_callback(pilots)
                     stack.push_async_callback(await self.bus.provide("match", self._asked))
+                    stack.push_async_callback(await self.bus.provide("why", self._why))
                     governing = asyncio.create_task(self._govern())
                     stack.callback(governing.cancel)
                     await self._lead(connection)
             except (*TROUBLE, Refused) as fault:
                 log_.warning("matcher pauses", reason=str(fault) or repr(fault))
                 self._reload = True
+                self._ready.clear()
                 await asyncio.sleep(1)
 
     async def _lead(self, connection: Connection) -> None:
+        self.market = await market(connection)
+        self._work.set()
         while True:
             await self._work.wait()
             self._work.clear()
@@ -108,11 +119,23 @@ class Matcher:
         """Read the state anew; what is heard meanwhile may be in what is read, or may not."""
         self._reload, self._meanwhile = False, []
         state = await loaded(connection, self.policy, time.time())
+        state.govern(self.policy)  # which may have changed while it was read
         self.guard.watch(state)
         state.reserved = self.state.reserved
         heard(state, self._meanwhile, time.time(), self._news)
         self.state, self._meanwhile = state, None
+        self._ready.set()
         self._look_again()
+
+    async def _why(self, body: bytes) -> bytes:
+        """What is to say of a task queue."""
+        await self._ready.wait()
+        queue = msgspec.json.decode(body, type=Question).queue
+        return msgspec.json.encode(explain(self.state, self.market, queue, time.time()))
+
+    async def _pilots(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            left(self.market, envelope.events)
 
     async def _asked(self, body: bytes) -> bytes:
         """An offer: answered when there is a job for it, or when its wait is over."""
@@ -127,6 +150,7 @@ class Matcher:
             return msgspec.json.encode(Match(id_, known["job"], known["attempt"]))
         parked = self.offers.get(id_) or Parked(msgspec.structs.replace(ask.offer, runs=runs))
         self.offers[id_] = parked
+        self.market.offered(parked.offer, time.time())
         self._work.set()
         parked.asking += 1
         try:
@@ -147,10 +171,10 @@ class Matcher:
             if self._meanwhile is not None:
                 self._meanwhile += envelope.events
         self._reload |= not envelopes
-        left, self._news.left = self._news.left, []
-        for taken, well in left:
+        ended, self._news.left = self._news.left, []
+        for taken, well in ended:
             self.guard.ended(taken, well, moment)
-        if left:
+        if ended:
             self._look_again(STOPPED)
         if self.guard.trips:
             await self.guard.ban()
@@ -166,7 +190,7 @@ class Matcher:
         """Follow the configuration: another policy is in force at once, also for what waits already."""
         while True:
             changed = self.configuration.changed
-            self.policy = policy_of(self.configuration.current)
+            self.policy = policy_of(self.configuration.current, lambda path: introduced(self.configuration, path))
             self.state.govern(self.policy)
             self._look_again()
             await changed.wait()
@@ -261,6 +285,7 @@ class Matcher:
         for (parked, _, taken), _, job, attempt in served:
             self.state.hold(job, taken)
             self.guard.began(taken)
+            self.market.matched(taken.queue.id, taken.since)
             self.offers.pop(parked.offer.offer, None)
             if not parked.answer.done():
                 parked.answer.set_result(Match(parked.offer.offer, job, attempt))

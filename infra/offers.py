@@ -9,9 +9,10 @@ import msgspec
 
 from domain.errors import Code, Refused
 from domain.match_state import Decision, State, Taken
-from domain.matching import Offer, fits
+from domain.matching import Offer, Queue, fits
 from domain.messages import Event, Recorded
 from domain.queue_index import Shape
+from domain.why import Explanation, Question
 from infra.bus.interface import Bus
 from infra.bus.messages import now
 from infra.store import Connection
@@ -99,6 +100,16 @@ async def note(connection: Connection, parked: Sequence[Parked]) -> None:
         [encode(last[key].decision.fields()).decode() for key in keys],
         [now()] * len(keys),
     )
+
+
+async def why(bus: Bus, queue: Queue) -> Explanation:
+    """What the matcher has to say of a task queue.
+
+    Raises:
+        Refused: BUS_AWAY; DEADLINE, when no matcher answers.
+    """
+    answer = await bus.call("why", msgspec.json.encode(Question(queue)), 10)
+    return msgspec.json.decode(answer, type=Explanation)
 
 
 async def ask(bus: Bus, offer: Offer, wait: float) -> Match:

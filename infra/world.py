@@ -15,9 +15,10 @@ from sqlalchemy.exc import TimeoutError as EngineBusy
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Code, Refused
-from domain.matching import Offer
+from domain.matching import Offer, Queue
 from domain.messages import Command, Event, Recorded
 from domain.schema import Configuration
+from domain.why import Explanation
 from gateway.edge import correlation
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
@@ -30,6 +31,7 @@ from infra.tokens import Tokens
 
 ANSWER = 30.0  # seconds a command, or what is read of the database, may take
 CHUNK = 2000
+MOST_OFFERS = 10_000  # that are read for one question
 PAGE = 500  # events a listener gets at once
 LOOK = 5.0  # seconds between looks of a listener whom nobody wakes
 
@@ -144,12 +146,17 @@ class RuntimeWorld:
         match = asking.result()
         return Given(match.job, match.attempt)
 
-    async def offers(self, vo: str) -> list[tuple[Offer, datetime, dict[str, Any]]]:
+    async def explain(self, queue: Queue) -> Explanation:
+        return await offers.why(self._runtime.bus, queue)
+
+    async def offers(self, vo: str, status: str = "Running") -> list[tuple[Offer, datetime, dict[str, Any]]]:
         async with _database():
             rows = await self._runtime.pool.fetch(
                 "select o.offer, o.decision, o.at from offers o join pilots p on p.vo = o.vo and p.stamp = o.pilot "
-                "where o.vo = $1 and p.status = 'Running'",
+                "where o.vo = $1 and p.status = $2 limit $3",
                 vo,
+                status,
+                MOST_OFFERS,
             )
         decode = msgspec.json.decode
         return [(decode(row["offer"], type=Offer), row["at"], decode(row["decision"] or "{}")) for row in rows]

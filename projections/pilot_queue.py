@@ -76,6 +76,20 @@ def of_vo(vo: str) -> Select[Any]:
     return all_queues().where(task_queues.c.vo == vo)
 
 
+def one(vo: str, queue: str) -> Select[Any]:
+    """One task queue, also when nothing waits in it."""
+    return select(task_queues).where(task_queues.c.vo == vo, task_queues.c.queue == queue)
+
+
+def head(queue: str) -> Select[Any]:
+    """How much waits in a queue, since when, and the best priority."""
+    columns = pilot_queue.c
+    figures = (func.count().label("waiting"), func.max(columns.priority).label("priority"),
+               func.min(columns.queued_at).label("since"))  # fmt: skip
+    query: Select[Any] = select(*figures).where(columns.queue == queue)  # type: ignore[assignment]
+    return query
+
+
 def queue(row: Any) -> Queue:
     """The queue in a row of `all_queues`."""
     wanted = msgspec.json.decode(row["requirements"], type=Requirements)

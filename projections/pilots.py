@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, DateTime, Integer, Select, Table, Text, select
+from sqlalchemy import Column, DateTime, Integer, Select, Table, Text, func, select
 
 from domain.messages import Recorded
 from domain.pilot import Pilot, Status
@@ -89,3 +89,9 @@ def of_vo(vo: str, *, status: str | None = None, limit: int = 100) -> Select[Any
 def one(vo: str, stamp: str) -> Select[Any]:
     """One pilot."""
     return select(pilots).where(pilots.c.vo == vo, pilots.c.stamp == stamp)
+
+
+def by_status(vo: str) -> Select[Any]:
+    """How many pilots of a VO there are in each state."""
+    count = func.count().label("count")
+    return select(pilots.c.status, count).where(pilots.c.vo == vo).group_by(pilots.c.status)

@@ -1,5 +1,6 @@
 """The whole system over a fresh database, its gateway on a real port, and the people and pilots that use it."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from domain.schema import read
 from domain.values import subject
 from gateway.app import ROUTERS
 from gateway.ports import Principal
@@ -98,6 +100,16 @@ async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
         given = settings(database=database, data=tmp_path, port=0, vo=VO, secret="s" * 40)
         yield Site(await stack.enter_async_context(running(SYSTEM, given)), stack)
+
+
+async def limited(site: Site, **limits: Any) -> None:
+    """The configuration of the VO gets limits of a site, in force with the next look."""
+    configurations = site.work.runtime.configuration
+    document = {**configurations.builtin, "operations": {VO: {"job_scheduling": {"sites": {"LCG.CERN.cern": limits}}}}}
+    configurations.current = read(document, configurations.revision)
+    changed, configurations.changed = configurations.changed, asyncio.Event()
+    changed.set()
+    await asyncio.sleep(0)
 
 
 async def submitted(client: httpx.AsyncClient, *jobs: Json) -> list[int]:

@@ -9,9 +9,10 @@ from domain import jdl
 from domain.description import JobDescription, canonical, spelled
 from domain.job import Status
 from gateway.cli.ids import Ids, Json, numbers, state, told_each
-from gateway.cli.output import ACTORS, Column, Row, as_json, facts, json_lines, out, table
+from gateway.cli.output import Column, Row, as_json, facts, json_lines, out, table
+from gateway.cli.reasons import explained
 from gateway.cli.session import Session, connected
-from gateway.cli.text import ago, moment, shown, to_json
+from gateway.cli.text import ago, to_json
 
 PAGE = 1000
 ROUTE = "/api/v1/jobs"
@@ -113,26 +114,9 @@ def why(ids: Ids, json: Json = False) -> None:
 
     def each(session: Session, job: int) -> None:
         answer = session.get(f"{ROUTE}/{job}/why")
-        as_json(answer) if json else _explain(answer)
+        as_json(answer) if json else explained(answer)
 
     told_each(numbers(ids), each, json)
-
-
-def _explain(answer: dict[str, Any]) -> None:
-    """The sentence first, who must act and what to do next, then the figures."""
-    out(f"job {answer.pop('job')} is {answer.pop('status')} since {moment(str(answer.pop('since')))}", style="bold")
-    out(f"  why:  {answer.pop('detail')} ({answer.pop('code')})")
-    who, next_ = answer.pop("who"), answer.pop("next")
-    out(f"  who:  {ACTORS.get(who, who)}")
-    if next_:
-        out(f"  next: {next_}")
-    reasons = answer.pop("reasons", None) or []
-    for name, value in answer.items():
-        if value not in (None, "", [], {}):
-            out(f"  {name.replace('_', ' ')}: {shown(value)}")
-    if reasons:
-        out("")
-        table(reasons, [Column(name) for name in reasons[0]])
 
 
 def description(

@@ -10,6 +10,7 @@ from domain.pilot import Status
 from domain.requirements import Requirements
 from gateway.cli.ids import Json, state
 from gateway.cli.output import Column, as_json, facts, json_lines, note, out, table
+from gateway.cli.reasons import explained
 from gateway.cli.session import connected
 from gateway.cli.text import ago, clean, shown
 
@@ -40,6 +41,7 @@ def add(app: typer.Typer) -> None:
 def add_queues(app: typer.Typer) -> None:
     """The commands on queues."""
     app.command("list")(queues_list)
+    app.command("why")(queue_why)
 
 
 def list_pilots(
@@ -111,6 +113,17 @@ def queues_list(json: Json = False) -> None:
     columns = [Column("queue", rank=4, show=lambda name: shown(name)[:12]), Column("waiting"), Column("priority"),
                Column("owner_group", "group", rank=2), Column("requirements", "needs", rank=1, show=needs)]  # fmt: skip
     table(rows, columns)
+
+
+def queue_why(queue: Annotated[str, typer.Argument(metavar="ID")], json: Json = False) -> None:
+    """Say why no pilot takes the jobs of a task queue: what keeps them apart, and what would not.
+
+    \b
+    Example: spinor queue why $(spinor queue list --json | head -1 | jq -r .queue)
+    """
+    with connected() as session:
+        found = session.get(f"/api/v1/queues/{quote(queue, safe='')}/why")
+    as_json(found) if json else explained(found)
 
 
 def needs(given: Any) -> str:

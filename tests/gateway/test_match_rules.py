@@ -1,12 +1,10 @@
-"""Rules of matching in the running system: limits of the configuration, statuses of resources, places where all fails."""
+"""Rules of matching in the running system: limits of the configuration, statuses of resources, bad places."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from gateway_site import JOB, VO, Pilot, Site, submitted
-
-from domain.schema import read
+from gateway_site import JOB, Pilot, Site, limited, submitted
 
 CERN = "LCG.CERN.cern"
 BRIEF = 0.4  # seconds that an offer waits in vain
@@ -17,16 +15,6 @@ async def shown(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.02)
-
-
-async def limited(site: Site, **limits: Any) -> None:
-    """The configuration of the VO gets limits of a site, in force with the next look."""
-    configurations = site.work.runtime.configuration
-    document = {**configurations.builtin, "operations": {VO: {"job_scheduling": {"sites": {CERN: limits}}}}}
-    configurations.current = read(document, configurations.revision)
-    changed, configurations.changed = configurations.changed, asyncio.Event()
-    changed.set()
-    await asyncio.sleep(0)
 
 
 async def ends(pilot: Pilot, job: int, kind: str = "done", **more: Any) -> None:
