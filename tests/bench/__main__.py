@@ -22,6 +22,7 @@ import appending  # noqa: E402, F401
 import flat  # noqa: E402, F401
 import idle  # noqa: E402, F401
 import matching  # noqa: E402, F401
+import million  # noqa: E402, F401
 import psutil  # noqa: E402
 import replaying  # noqa: E402, F401
 import structlog  # noqa: E402

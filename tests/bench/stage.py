@@ -29,7 +29,7 @@ from infra.tokens import Tokens, installation_secret
 
 VO = "lhcb"
 SECRET = "s" * 40
-USER = Principal("user", subject(VO, "bench", "ann"), VO, "ann", "lhcb_user", frozenset({"NormalUser"}))
+USER = Principal("user", subject(VO, "bench", "ann"), VO, "ann", "lhcb_user", frozenset({"NormalUser", "Operator"}))
 # The edge and the command side beside those that follow the log: the best use of two cores that also carry the servers.
 LAYOUT = (("gateway", "dispatch", "relay", "match", "timers"), ("consume", "project"))
 ALL = (PARTS,)
