@@ -29,7 +29,9 @@ HELD = """select j.job, j.site, j.ce, j.pilot, a.processors, a.host, a.platform,
         t.queue, t.vo, t.owner, t.owner_group, t.requirements, j.priority
     from jobs j join assignments a on a.job = j.job and a.attempt = j.attempt and a.pilot = j.pilot
     join task_queues t on t.queue = j.queue
-    where j.status = any($1::text[]) order by a.matched_at"""
+    where j.status = any($1::text[]) or j.leaving order by a.matched_at"""
+# A killed job holds its place until its pilot has said that it is gone.
+ENDED = (Job.Released, Job.Done, Job.Completed, Job.Failed, Job.Vacated, Job.Rescheduled, Job.Deleted)
 # What an hour of a core leaves after it has faded: the integral from the match to the end.
 USED = """select j.vo, j.owner_group, j.owner, sum(a.processors / $1::float8 * (
             exp(-$1::float8 * ($2::float8 - extract(epoch from j.ended_at)::float8))
@@ -37,11 +39,8 @@ USED = """select j.vo, j.owner_group, j.owner, sum(a.processors / $1::float8 * (
     from jobs j join assignments a on a.job = j.job and a.attempt = j.attempt
     where j.ended_at > to_timestamp($2::float8 - $3::float8) and j.ended_at > a.matched_at
     group by 1, 2, 3"""
-ENDINGS = frozenset(
-    event.TOPIC for event in (Job.Released, Job.Done, Job.Failed, Job.Killed, Job.Rescheduled, Job.Deleted)
-)
-
-WELL = {Job.Done.TOPIC: True, Job.Failed.TOPIC: False}
+ENDINGS = frozenset(event.TOPIC for event in ENDED)
+WELL = {Job.Done.TOPIC: True, Job.Completed.TOPIC: True, Job.Failed.TOPIC: False}
 OFFERS = """select o.offer, extract(epoch from o.at)::float8 as at from offers o
     join pilots p on p.vo = o.vo and p.stamp = o.pilot where p.status = 'Running'"""
 GONE = frozenset({Pilot.Retired.TOPIC, Pilot.Lost.TOPIC})
