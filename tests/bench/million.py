@@ -97,9 +97,16 @@ async def million(stage: Stage) -> list[Row]:
         rows.append(Row("match-million disk a waiting job", [size / jobs], "bytes"))
         rows += await _direct(stage, work)
         rows += await _reasons(work, queues)
-    async with stage.site(database, layout=ALL) as site:
-        rows += await _http(stage, site)
     return rows
+
+
+@bench("match-http")
+async def through_the_gateway(stage: Stage) -> list[Row]:
+    """The same through HTTP, alone and while jobs are submitted; why of a job; a new job to a parked pilot."""
+    database = await stage.database()
+    await seeded(database, stage.size(int(os.environ.get("SPINOR_BENCH_WAITING", "1000000"))))
+    async with stage.site(database, layout=ALL) as site:
+        return await _http(stage, site)
 
 
 @asynccontextmanager
@@ -150,9 +157,12 @@ async def _reasons(work: Running, queues: list[tuple[str, str, str, str, str]]) 
 async def _http(stage: Stage, site: Site) -> list[Row]:
     """Through the gateway: offers of pilots with their tokens, alone and while jobs are submitted; why; push."""
     pilots = await asyncio.gather(*(_pilot(site, f"bench-{number}") for number in range(64)))
-    alone = await _served(pilots, stage.size(3000))
+    count = stage.size(3000)
+    for _ in range(2 * count // 1000 + 1):
+        await site.submit(msgspec.json.encode({"jobs": [{"executable": "/bin/true", "tags": ["http"]}] * 1000}))
+    alone = await _served(pilots, count)
     jobs = asyncio.create_task(_submitting(site, 500, 10.0))
-    beside = await _served(pilots, stage.size(3000))
+    beside = await _served(pilots, count)
     submitted = await jobs
     (job,) = await site.submit(b'{"jobs": [{"executable": "/bin/true", "tags": ["tag-none"]}]}')
     times = []
@@ -192,7 +202,7 @@ async def _served(pilots: list[httpx.AsyncClient], count: int) -> float:
 
     async def one(client: httpx.AsyncClient) -> None:
         for _ in turns:
-            await _offer(client, tags=["tag-1", "tag-2"])
+            await _offer(client, tags=["http"], required_tags=["http"])
 
     start = time.perf_counter()
     await asyncio.gather(*map(one, pilots))
@@ -201,7 +211,7 @@ async def _served(pilots: list[httpx.AsyncClient], count: int) -> float:
 
 async def _submitting(site: Site, rate: int, seconds: float) -> float:
     """So many jobs a second, a hundred at a time."""
-    body = msgspec.json.encode({"jobs": [{"executable": "/bin/true", "tags": ["tag-3"]}] * 100})
+    body = msgspec.json.encode({"jobs": [{"executable": "/bin/true", "tags": ["http"]}] * 100})
     start, done = time.perf_counter(), 0
     while (now := time.perf_counter() - start) < seconds:
         if done >= rate * now:
