@@ -78,6 +78,7 @@ class Code(Enum):
                           Who.USER, "spinor login")  # fmt: skip
     TOKEN_INVALID = Advice("{problem}", Who.USER, "spinor login")
     SESSION_UNKNOWN = Advice("Token {session} not found", Who.USER, "spinor login")
+    SESSION_NOT_YOURS = Advice("Cannot revoke a refresh token owned by someone else", Who.USER, "spinor sessions list")
     NOT_MEMBER = Advice("User is not a member of the requested group ({name}, {group})", Who.USER,
                         "ask for another group, or ask the administrators of {vo}: {support}")  # fmt: skip
     NOT_REGISTERED = Advice("{name} logged in at the identity provider, but belongs to no group of {vo}", Who.USER,

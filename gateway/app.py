@@ -32,6 +32,7 @@ from gateway import (
     waiting,
     why,
 )
+from gateway.auth.routes import AUTH
 from gateway.edge import MIB, Edge
 from gateway.holding import Holding
 from gateway.objects import PREFIX
@@ -39,6 +40,7 @@ from gateway.ports import World
 from gateway.rights import signed
 
 ROUTERS = (
+    *AUTH,
     configuration.router, contract_config.router,
     submissions.router, plan.router, jobs.router, acts.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,

@@ -18,7 +18,7 @@ LATER = AGAIN | {Code.BROKEN}  # says nothing about the request itself: the same
 STATUS: Mapping[Code, int] = {
     **dict.fromkeys((Code.NO_TOKEN, Code.TOKEN_REUSED, Code.TOKEN_INVALID, Code.PROVIDER_REFUSED), 401),
     Code.JOB_TOKEN: 401,
-    **dict.fromkeys((Code.NOT_MEMBER, Code.NOT_REGISTERED, Code.PROPERTY_NOT_YOURS), 403),
+    **dict.fromkeys((Code.NOT_MEMBER, Code.NOT_REGISTERED, Code.PROPERTY_NOT_YOURS, Code.SESSION_NOT_YOURS), 403),
     Code.PROVIDER_AWAY: 502,
     Code.TOO_MANY_GUESSES: 429,
     **dict.fromkeys((Code.FORBIDDEN, Code.JOB_NOT_YOURS, Code.PILOT_SECRET, Code.PILOT_JOB, Code.SUSPENDED), 403),

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -15,6 +15,9 @@ from domain.messages import Command, Event, Recorded
 from domain.schema import Configuration
 from domain.why import Explanation
 from gateway.objects import Objects
+
+if TYPE_CHECKING:
+    from gateway.identity import Identity
 
 Row = Mapping[str, Any]
 
@@ -77,6 +80,7 @@ class World(Protocol):
     """Everything outside the gateway. Calls raise Refused: BUS_AWAY, DATABASE_AWAY or DEADLINE where they can."""
 
     objects: Objects
+    identity: "Identity"
 
     async def ask(self, who: Principal, commands: Sequence[tuple[UUID, Command]], vo: str = "") -> list[Answer]:
         """Have commands decided; each comes with its id, which makes a repetition harmless. Answers in order."""

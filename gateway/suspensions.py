@@ -14,7 +14,7 @@ from gateway.fields import Body, Text
 from gateway.keys import Key, Keyed
 from gateway.ports import Outside, Principal, Row, World
 from gateway.rights import Manager
-from projections import suspensions
+from projections import sessions, suspensions
 from projections.jobs import jobs
 
 router = APIRouter(prefix="/api/v1/suspensions", tags=["suspensions"])
@@ -102,7 +102,11 @@ async def _users(world: World, vo: str, name: str) -> dict[str, str]:
     kept = suspensions.suspensions
     known = select(kept.c.name, kept.c.label).where(kept.c.vo == vo, kept.c.kind == Kind.USER.value)
     before = await world.read(known.where(kept.c.label == name))
-    return {row["owner"]: row["owner_name"] for row in named} | {row["name"]: row["label"] for row in before}
+    logged = sessions.sessions
+    seen = select(logged.c.subject).where(logged.c.vo == vo, logged.c.name == name, logged.c.how != "client")
+    came = await world.read(seen.distinct().limit(10))
+    found = {row["owner"]: row["owner_name"] for row in named} | {row["name"]: row["label"] for row in before}
+    return found | {row["subject"]: name for row in came}
 
 
 def _whole(until: datetime | None) -> datetime | None:

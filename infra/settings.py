@@ -29,6 +29,16 @@ class Settings(BaseSettings):
     objects_secret: SecretStr = Field(SecretStr(""), description="secret key of the S3 store")
     secret: SecretStr = Field(SecretStr(""), description="signs tokens and URLs; empty: a file below `data`")
     vo: str = Field("demo", pattern=r"^[a-z][a-z0-9.-]{0,63}$", description="the VO of the laptop's own user")
+    redirects: str = Field("", description="addresses of web applications that may get authorization codes")
+    access_seconds: int = Field(1200, ge=60, le=86400, description="life of an access token")
+    session_seconds: int = Field(3600, ge=300, le=2_592_000, description="life of a login, however often refreshed")
+    refresh_grace: int = Field(20, ge=0, le=300, description="seconds in which a lost refresh may be repeated")
+    legacy_key: str = Field(
+        "", pattern=r"^([0-9a-f]{64})?$", description="sha256 of the key of the legacy exchange; empty: there is none"
+    )
+    services: dict[str, dict[str, str]] = Field(
+        {}, description='clients with secrets: {"name": {"vo", "group", "secret_sha256"}} as JSON'
+    )
     max_jobs: int = Field(10_000, ge=1, le=100_000, description="jobs accepted in one submission")
     pool: int = Field(16, ge=12, le=200, description="database connections of one process")
     log_level: str = Field("warning", description="debug, info, warning or error")

@@ -19,6 +19,7 @@ from gateway.objects import Objects, routes
 from infra.bus.asyncapi import document
 from infra.bus.asyncapi_page import page
 from infra.guarded import Guarded
+from infra.identity import RuntimeIdentity
 from infra.keys import Keys
 from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
@@ -70,7 +71,8 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     tokens = Tokens(secret, runtime.settings.url or ISSUER)
     keys = Keys(runtime, tokens)
     await keys.load()
-    world = RuntimeWorld(runtime, engine, objects, tokens)
+    identity = RuntimeIdentity(runtime, tokens, secret, url)
+    world = RuntimeWorld(runtime, engine, objects, tokens, identity)
     routers = (*runtime.system.routers, _messages(runtime))
     application = create(world, routers, router, Limits(max_jobs=runtime.settings.max_jobs))
     config = uvicorn.Config(
@@ -91,6 +93,7 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
         following.cancel()
         await asyncio.gather(task, following, return_exceptions=True)
         listener.close()
+        await identity.close()
         await engine.dispose()
 
 

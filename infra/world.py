@@ -20,6 +20,7 @@ from domain.messages import Command, Event, Recorded
 from domain.schema import Configuration
 from domain.why import Explanation
 from gateway.edge import correlation
+from gateway.identity import Identity
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
 from infra import epoch, intake, offers, status
@@ -49,8 +50,11 @@ async def _database() -> AsyncIterator[None]:
 class RuntimeWorld:
     """`gateway.ports.World` on a runtime."""
 
-    def __init__(self, runtime: Runtime, engine: AsyncEngine, objects: Objects, tokens: Tokens) -> None:
+    def __init__(
+        self, runtime: Runtime, engine: AsyncEngine, objects: Objects, tokens: Tokens, identity: Identity
+    ) -> None:  # fmt: skip
         self.objects = objects
+        self.identity = identity
         self._runtime = runtime
         self._engine = engine
         self._tokens = tokens
