@@ -72,6 +72,33 @@ class Code(Enum):
     SANDBOX_MISMATCH = Advice("the sandbox does not have the announced {property}", Who.USER, "upload it again")
     OBJECTS_AWAY = Advice("the object store cannot be reached", Who.OPERATOR, "spinor doctor")
     OBJECTS_REFUSED = Advice("the object store refused: {reason}", Who.OPERATOR, "spinor doctor")
+    # data
+    FILE_NAME = Advice("{name} cannot be a logical file name: {problem}", Who.USER, "choose another name")
+    FILE_EXISTS = Advice("{lfn} exists already, with another content", Who.USER, "spinor data ls -l {lfn}")
+    FILE_UNKNOWN = Advice("there is no file {lfn}", Who.USER, "spinor data ls")
+    FILE_STATE = Advice("{lfn} is {status}: {verb} is not possible from there", Who.USER, "spinor data history {lfn}")
+    FILE_LOST = Advice("no storage element has {lfn} any more", Who.USER, "spinor data history {lfn}")
+    DIRECTORY_UNKNOWN = Advice("there is no directory {path}", Who.USER, "spinor data ls")
+    REPLICA_UNKNOWN = Advice("{lfn} has no replica at {se}", Who.USER, "spinor data replicas {lfn}")
+    REPLICA_STATE = Advice("the replica of {lfn} at {se} is {status}: {verb} is not possible from there", Who.USER,
+                           "spinor data history {lfn}")  # fmt: skip
+    REPLICA_LAST = Advice("{se} has the only good replica of {lfn}", Who.USER, "spinor data rm {lfn}")
+    DATA_FORBIDDEN = Advice("you may not {verb} {path}", Who.USER, "spinor data ls -ld {path}")
+    QUOTA = Advice("the quota of {scope} {name} is used up: {used} of {limit} {unit}", Who.USER, "spinor data usage")
+    REMOVAL_UNKNOWN = Advice("there is no removal {removal}", Who.USER, "spinor data removals")
+    REMOVAL_STATE = Advice("removal {removal} is {status}: {verb} is not possible from there", Who.USER,
+                           "spinor data removals")  # fmt: skip
+    FIELD_UNKNOWN = Advice("there is no metadata field {name}", Who.USER, "spinor data meta fields")
+    FIELD_VALUE = Advice("{name}: {problem}", Who.USER, "spinor data meta fields")
+    FIELD_TAKEN = Advice("{path} has {name} already: below one directory a field has one value", Who.USER,
+                         "spinor data meta show {path}")  # fmt: skip
+    QUERY = Advice("the metadata query cannot be understood: {problem}", Who.USER, "spinor data find --help")
+    SE_UNKNOWN = Advice("there is no storage element {se} for this VO", Who.USER, "spinor data elements")
+    SE_REFUSES = Advice("the storage element {se} is {status}: {access} is not possible now", Who.OPERATOR,
+                        "spinor data elements")  # fmt: skip
+    STORAGE_AWAY = Advice("the storage element {se} cannot be reached", Who.OPERATOR, "spinor data elements")
+    STORAGE_REFUSED = Advice("the storage element {se} refused: {reason}", Who.OPERATOR, "spinor data elements")
+    NOT_STORED = Advice("{se} does not have {lfn} as it was announced: {problem}", Who.USER, "upload it again")
     # access
     NO_TOKEN = Advice("no valid credential came with the request", Who.USER, "spinor login")
     TOKEN_REUSED = Advice("Revoked refresh token reused: potential attack detected. You must authenticate again",

@@ -49,6 +49,8 @@ ROUTERS = (
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,
     "/api/v1/jobs/plan": 64 * MIB,
+    "/api/v1/data/": 16 * MIB,
+    "/api/v1/storage/": 1024 * 1024 * MIB,  # held to the announced size as it comes
     "/api/v1/pilot/reports": 8 * MIB,
     PREFIX: LIMIT + MIB,
     "/api/v1/config": 32 * MIB,

@@ -47,12 +47,17 @@ class Edge:
             return
         given = identified(scope)
         token = correlation.set(given)
-        passage = Passage(scope, receive, send, self._limits.get(scope["path"].rstrip("/"), SMALL), given)
+        passage = Passage(scope, receive, send, self._most(scope["path"].rstrip("/")), given)
         try:
             with structlog.contextvars.bound_contextvars(request=str(given)):
                 await passage.run(self._app)
         finally:
             correlation.reset(token)
+
+    def _most(self, path: str) -> int:
+        """Bytes of a body for this path; a limit for a path that ends with / holds for all below it."""
+        below = (limit for prefix, limit in self._limits.items() if prefix.endswith("/") and path.startswith(prefix))
+        return self._limits.get(path) or next(below, SMALL)
 
 
 class Passage:

@@ -15,7 +15,18 @@ AGAIN = frozenset({Code.BUS_AWAY, Code.DATABASE_AWAY, Code.OBJECTS_AWAY, Code.BU
                    Code.TOO_MANY_GUESSES})  # fmt: skip
 LATER = AGAIN | {Code.BROKEN}  # says nothing about the request itself: the same one may succeed another time
 
+OF_DATA: Mapping[Code, int] = {
+    **dict.fromkeys((Code.FILE_UNKNOWN, Code.DIRECTORY_UNKNOWN, Code.REPLICA_UNKNOWN, Code.SE_UNKNOWN), 404),
+    **dict.fromkeys((Code.FILE_EXISTS, Code.FILE_STATE, Code.FILE_LOST, Code.REPLICA_STATE, Code.REPLICA_LAST), 409),
+    **dict.fromkeys((Code.FIELD_TAKEN, Code.NOT_STORED, Code.REMOVAL_STATE), 409),
+    Code.REMOVAL_UNKNOWN: 404,
+    **dict.fromkeys((Code.DATA_FORBIDDEN, Code.QUOTA), 403),
+    **dict.fromkeys((Code.FILE_NAME, Code.FIELD_UNKNOWN, Code.FIELD_VALUE, Code.QUERY), 422),
+    **dict.fromkeys((Code.SE_REFUSES, Code.STORAGE_AWAY), 503),
+    Code.STORAGE_REFUSED: 502,
+}
 STATUS: Mapping[Code, int] = {
+    **OF_DATA,
     **dict.fromkeys((Code.NO_TOKEN, Code.TOKEN_REUSED, Code.TOKEN_INVALID, Code.PROVIDER_REFUSED), 401),
     Code.JOB_TOKEN: 401,
     **dict.fromkeys((Code.NOT_MEMBER, Code.NOT_REGISTERED, Code.PROPERTY_NOT_YOURS, Code.SESSION_NOT_YOURS), 403),

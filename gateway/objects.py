@@ -89,7 +89,7 @@ def routes(store: SignedFiles) -> APIRouter:
     @router.post("", status_code=204)
     async def upload(request: Request) -> None:
         """Take an object: the signed fields, then the part `file`."""
-        form = await read_form(request.headers.get("content-type", ""), _body(request))
+        form = await read_form(request.headers.get("content-type", ""), body_of(request))
         await store.receive(form.fields, form.file)
 
     @router.get("/{key:path}", response_class=FileResponse)
@@ -103,7 +103,8 @@ def routes(store: SignedFiles) -> APIRouter:
     return router
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
+async def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes; raises Refused(MALFORMED) when it ends too early."""
     try:
         async for chunk in request.stream():
             if chunk:

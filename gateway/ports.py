@@ -14,6 +14,7 @@ from domain.matching import Offer, Queue
 from domain.messages import Command, Event, Recorded
 from domain.schema import Configuration
 from domain.why import Explanation
+from gateway.data.places import Storages
 from gateway.objects import Objects
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Answer(NamedTuple):
     version: int = 0
     refusal: Refused | None = None
     received: int = 1
+    told: Mapping[str, Any] = {}  # what a service says besides
 
 
 class Reservation(NamedTuple):
@@ -81,6 +83,7 @@ class World(Protocol):
 
     objects: Objects
     identity: "Identity"
+    storages: Storages
 
     async def ask(self, who: Principal, commands: Sequence[tuple[UUID, Command]], vo: str = "") -> list[Answer]:
         """Have commands decided; each comes with its id, which makes a repetition harmless. Answers in order."""

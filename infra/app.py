@@ -17,6 +17,7 @@ from gateway.app import ROUTERS
 from handlers import deadlines, lost_pilots, rescheduling, resource_terms, scheduling, suspending
 from infra import submitting
 from infra.consumers import follow_policy, follow_view
+from infra.data.app import DATA
 from infra.epoch import Sentinel
 from infra.front import Front
 from infra.match_guard import Guard
@@ -29,7 +30,7 @@ from infra.timers import Timers
 from infra.witness import Witness
 from projections import activity, assignments, jobs, pilot_queue, pilots, resource_status, sessions, suspensions
 
-CORE = System(
+JOBS = System(
     aggregates=(Job, Pilot, Installation, Suspension, Keyring, Session, Attempt, Resource),
     policies=(
         scheduling.policy,
@@ -60,6 +61,7 @@ CORE = System(
     },
     services={MakeSubmission: submitting.service},
 )
+CORE = JOBS | DATA
 
 
 async def consume(runtime: Runtime, names: Iterable[str] = ()) -> None:

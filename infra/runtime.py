@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from domain.data.element import Elements
 from domain.errors import Code, Refused
 from infra.bus.inbox import Programs
 from infra.bus.interface import Bus
@@ -26,6 +27,7 @@ from infra.postgres import Embedded
 from infra.proofs import Proofs
 from infra.resources import Resources
 from infra.settings import Settings, reason
+from infra.storage.elements import elements, obeying
 from infra.store import Store
 from infra.suspensions import Suspensions
 from infra.system import System
@@ -61,6 +63,10 @@ class Runtime:
     async def connect(self) -> Any:
         """A connection of its own, for the engine that reads views."""
         return await asyncpg.connect(self.url, server_settings=SESSION | {"statement_timeout": LONGEST})
+
+    def elements(self, vo: str) -> Elements:
+        """The storage elements of a VO, as they are now."""
+        return obeying(elements(self.configuration.vo(vo), self.settings.data), vo, self.resources)
 
     def dispatcher(self) -> Dispatcher:
         """The command side of this process."""

@@ -25,6 +25,7 @@ from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
 from infra.runtime import Runtime
 from infra.settings import Settings
+from infra.storage.elements import OpenedStorages
 from infra.tokens import ISSUER, Tokens, derived, installation_secret
 from infra.world import RuntimeWorld
 
@@ -67,12 +68,13 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
         "postgresql+asyncpg://", async_creator=runtime.connect, pool_size=runtime.settings.pool, max_overflow=4
     )
     secret = installation_secret(runtime.settings.secret.get_secret_value(), runtime.settings.data)
+    storages = OpenedStorages(runtime.elements, derived(secret, "storage"), url)
     objects, router = _objects(runtime.settings, secret, url)
     tokens = Tokens(secret, runtime.settings.url or ISSUER)
     keys = Keys(runtime, tokens)
     await keys.load()
     identity = RuntimeIdentity(runtime, tokens, secret, url)
-    world = RuntimeWorld(runtime, engine, objects, tokens, identity)
+    world = RuntimeWorld(runtime, engine, objects, tokens, identity, storages)
     routers = (*runtime.system.routers, _messages(runtime))
     application = create(world, routers, router, Limits(max_jobs=runtime.settings.max_jobs))
     config = uvicorn.Config(

@@ -19,6 +19,7 @@ from domain.matching import Offer, Queue
 from domain.messages import Command, Event, Recorded
 from domain.schema import Configuration
 from domain.why import Explanation
+from gateway.data.places import Storages
 from gateway.edge import correlation
 from gateway.identity import Identity
 from gateway.objects import Objects
@@ -51,10 +52,12 @@ class RuntimeWorld:
     """`gateway.ports.World` on a runtime."""
 
     def __init__(
-        self, runtime: Runtime, engine: AsyncEngine, objects: Objects, tokens: Tokens, identity: Identity
+        self, runtime: Runtime, engine: AsyncEngine, objects: Objects, tokens: Tokens, identity: Identity,
+        storages: Storages,
     ) -> None:  # fmt: skip
         self.objects = objects
         self.identity = identity
+        self.storages = storages
         self._runtime = runtime
         self._engine = engine
         self._tokens = tokens
@@ -225,4 +228,5 @@ class RuntimeWorld:
 
 def _answer(outcome: Outcome) -> Answer:
     refusal = None if outcome.ok else Refused(Code.of(outcome.code or "broken"), **outcome.parameters)
-    return Answer(outcome.id, outcome.version, refusal, outcome.received)
+    told = outcome.parameters if outcome.ok else {}
+    return Answer(outcome.id, outcome.version, refusal, outcome.received, told)

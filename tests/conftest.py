@@ -9,8 +9,11 @@ from typing import NoReturn, TypeVar
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 from servers import DEBIAN_POSTGRES, Missing, PostgreSQL, RabbitMQ, SeaweedFS, Server, Servers, wheel_postgres
 
+settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
+settings.load_profile("untimed")
 NOT_RUN = "NOT RUN, a server is missing: "
 CLEANING = 120.0  # seconds
 S = TypeVar("S", bound=Server)

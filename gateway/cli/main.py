@@ -26,6 +26,7 @@ from gateway.cli import (
     wait,
     watch,
 )
+from gateway.cli.files import FILES
 from gateway.cli.ids import fields
 from gateway.cli.output import ACTORS, asked, called, note
 from gateway.cli.text import clean, to_json
@@ -54,6 +55,7 @@ GROUPS = (
     ("config", "The configuration: read, change, compare, go back.", (config.add,)),
     *registry.groups(),
     ("resource", "Which sites, storage elements, nodes may be used.", (resources.add,)),
+    ("data", "Files: the catalogue, and where they lie.", FILES),
     ("log", "The log of events, live.", (follow.add,)),
     ("suspend", "Keep a user, a group or the VO from going on.", (suspensions.add_suspend,)),
     ("resume", "Let a suspended user, group or VO go on.", (suspensions.add_resume,)),
@@ -65,6 +67,7 @@ SECTIONS = {
     "To begin": ("demo", "up", "status", "doctor", "settings", "init", "reset"),
     "Jobs and pilots": ("job", "history", "pilot", "queue", "log", "whoami", "login"),
     "To configure": ("config", "vo", "group", "user", "site", "ce", "se"),
+    "Files": ("data",),
     "To operate": (
         "suspend",
         "resume",

@@ -67,7 +67,7 @@ class Counted:
 
 
 def _post(url: str, fields: dict[str, str], packed: Packed, progress: Progress | None) -> None:
-    with _reaching(), packed.path.open("rb") as file:
+    with reaching(), packed.path.open("rb") as file:
         body: Any = Counted(file, os.fstat(file.fileno()).st_size, progress)
         response = httpx.post(url, data=fields, files={"file": ("file", body)}, timeout=PATIENCE)
     if not response.is_success:
@@ -77,7 +77,7 @@ def _post(url: str, fields: dict[str, str], packed: Packed, progress: Progress |
 def _fetch(url: str, file: IO[bytes], progress: Progress | None) -> str:
     """The sha256 of what came, in hex."""
     digest = hashlib.sha256()
-    with _reaching(), httpx.stream("GET", url, timeout=PATIENCE) as response:
+    with reaching(), httpx.stream("GET", url, timeout=PATIENCE) as response:
         if not response.is_success:
             response.read()
             raise _refusal(response)
@@ -91,7 +91,8 @@ def _fetch(url: str, file: IO[bytes], progress: Progress | None) -> str:
 
 
 @contextmanager
-def _reaching() -> Iterator[None]:
+def reaching() -> Iterator[None]:
+    """A store that cannot be reached is told as that."""
     try:
         yield
     except httpx.TransportError as error:
@@ -102,6 +103,12 @@ def _answer(response: httpx.Response) -> Any:
     if not response.is_success:
         raise _refusal(response)
     return response.json()
+
+
+def answered(response: httpx.Response) -> None:
+    """Raise what a store says when it refuses."""
+    if not response.is_success:
+        raise _refusal(response)
 
 
 def _refusal(response: httpx.Response) -> Refused:

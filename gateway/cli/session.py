@@ -70,7 +70,7 @@ class Session:
         except (httpx.InvalidURL, ValueError, UnicodeError) as error:
             raise Refused(Code.GATEWAY_AWAY, url=url, problem=str(error)) from None
 
-    def get(self, path: str, **parameters: Any) -> Any:
+    def get(self, path: str, /, **parameters: Any) -> Any:
         """The JSON at a path; parameters that are None or empty are left out."""
         given = {name: value for name, value in parameters.items() if value not in (None, "", [])}
         return _content(self.answer("GET", path, params=given))

@@ -87,7 +87,7 @@ class LocalObjects:
         part = await asyncio.to_thread(self._unfinished)
         try:
             await _write(part, chunks, announced)
-            await asyncio.to_thread(_publish, part, self._path(announced.key))
+            await asyncio.to_thread(publish, part, self._path(announced.key))
         finally:
             part.close()
             await asyncio.to_thread(_unlink, [Path(part.name)])
@@ -128,7 +128,7 @@ class LocalObjects:
     def _put(self, path: Path, data: bytes) -> None:
         with self._unfinished() as part:
             part.write(data)
-            _publish(part, path)
+            publish(part, path)
 
     def _sweep(self) -> None:
         """Files of uploads that a killed process left behind; younger ones may be another process's."""
@@ -140,7 +140,7 @@ class LocalObjects:
 async def _write(part: IO[bytes], chunks: AsyncIterator[bytes], announced: Announced) -> None:
     """Write and check in one pass: too much is refused as soon as it has come, the rest at the end."""
     digest, size = hashlib.sha256(), 0
-    async for data in _gathered(chunks):
+    async for data in gathered(chunks):
         size += len(data)
         if size > announced.size:
             raise Refused(Code.SANDBOX_TOO_LARGE, size=size, limit=announced.size)
@@ -152,7 +152,8 @@ async def _write(part: IO[bytes], chunks: AsyncIterator[bytes], announced: Annou
         raise Refused(Code.SANDBOX_MISMATCH, property="checksum")
 
 
-async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in larger parts."""
     gathered = bytearray()
     async for chunk in chunks:
         gathered += chunk
@@ -168,7 +169,7 @@ def _unlink(paths: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _publish(part: IO[bytes], path: Path) -> None:
+def publish(part: IO[bytes], path: Path) -> None:
     """On disk first, then visible under its name, in one step; whoever comes second replaces equal with equal."""
     part.flush()
     os.fsync(part.fileno())

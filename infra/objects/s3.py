@@ -45,8 +45,8 @@ class S3Objects:
     ) -> None:
         self._bucket, self._clock = bucket, clock
         self._public = (endpoint.public or endpoint.url).rstrip("/")
-        self._client = _client(endpoint, endpoint.url)
-        self._signer = _client(endpoint, self._public)  # signs only: it never opens a connection
+        self._client = client(endpoint, endpoint.url)
+        self._signer = client(endpoint, self._public)  # signs only: it never opens a connection
         self._made = False
 
     async def upload_form(self, key: str, sha256_hex: str, size: int, expires: int = LIFETIME) -> Form | None:
@@ -139,7 +139,8 @@ async def _threaded(call: Callable[..., T], *arguments: Any) -> T:
         raise Refused(Code.OBJECTS_AWAY) from error
 
 
-def _client(endpoint: Endpoint, url: str) -> Minio:
+def client(endpoint: Endpoint, url: str) -> Minio:
+    """A client with patience and limits."""
     parts = urlsplit(url)
     pool = urllib3.PoolManager(
         maxsize=16,

@@ -1,0 +1,5 @@
+"""The commands on files, put together."""
+
+from gateway.cli import checking, data, meta, moving, removing
+
+FILES = (data.add, moving.add, meta.add, removing.add, checking.add)
