@@ -143,6 +143,9 @@ async def listed(
         return fast(await _below(outside, who, path, after, limit))
     page = await outside.read(files.in_directory(path, after=after, limit=limit))
     inside = [] if after else await outside.read(directories.inside(path))
+    if len(inside) > directories.MOST_INSIDE:
+        raise Refused(Code.TOO_MANY, count=f"more than {directories.MOST_INSIDE}", things="directories in it",
+                      limit=directories.MOST_INSIDE)  # fmt: skip
     return fast({
         "path": path,
         "directory": _directory(rows[0]),

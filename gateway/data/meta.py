@@ -1,5 +1,6 @@
 """Metadata: declare fields, describe directories and files, find files by what they have and inherit."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -11,13 +12,13 @@ from domain.data.bulk import DescribePaths
 from domain.data.field import LONGEST, DeclareField, Known
 from domain.data.field import shown as value_of
 from domain.data.names import check_name, directory_stream, file_stream, lineage, parent
-from domain.data.query import MOST, parse
+from domain.data.query import MOST, Condition, parse
 from domain.errors import Code, Refused
 from gateway.data.catalogue import asker, bulk, of_row, shown
 from gateway.data.fields import Json, Paths, fast, told
 from gateway.fields import Body
 from gateway.keys import Keyed
-from gateway.ports import Outside
+from gateway.ports import Outside, World
 from gateway.rights import User
 from projections.data import fields, values
 
@@ -95,9 +96,17 @@ async def find(who: User, outside: Outside, body: Wanted) -> Response:
     known = {row["name"]: Known(row["name"], row["type"], row["holder"])
              for row in await outside.read(fields.of_vo(who.vo))}  # fmt: skip
     conditions = parse(body.conditions, known)
+    inside = await _inside(outside, who.vo, path, conditions)
     if body.count:
-        (row,) = await outside.read(values.count(who.vo, path, conditions))
+        (row,) = await outside.read(values.count(who.vo, path, conditions, inside))
         return fast({"files": row["files"], "bytes": int(row["bytes"])})
-    page = await outside.read(values.found(who.vo, path, conditions, after=body.after, limit=body.limit))
+    page = await outside.read(values.found(who.vo, path, conditions, inside, after=body.after, limit=body.limit))
     readable = [shown(row) for row in page if may(asker(who), of_row(row), READ)]
     return fast({"files": readable, "next": page[-1]["file"] if len(page) == body.limit else None})
+
+
+async def _inside(world: World, vo: str, path: str, conditions: Sequence[Condition]) -> list[UUID] | None:
+    """The directories that hold what is asked of directories; None when nothing is, or when they are too many."""
+    asked = [condition for condition in conditions if condition.field.holder == "directory"]
+    rows = await world.read(values.holding(vo, path, asked)) if asked else []
+    return [row["directory"] for row in rows] if asked and len(rows) <= values.MOST_NAMED else None

@@ -27,6 +27,7 @@ from domain.messages import Recorded
 from projections.jobs import metadata
 from projections.projection import Key, Projection, Values
 
+MOST_INSIDE = 50_000  # directories that one list shows
 directories = Table(
     "data_directories",
     metadata,
@@ -88,7 +89,7 @@ def named(paths: Sequence[str]) -> Select[Any]:
 def inside(path: str) -> Select[Any]:
     """The directories right below one."""
     query = select(directories).where(directories.c.parent == directory_stream(path))
-    return query.order_by(directories.c.path).limit(10_000)
+    return query.order_by(directories.c.path).limit(MOST_INSIDE + 1)
 
 
 def under(path: str) -> ColumnElement[bool]:

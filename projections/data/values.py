@@ -30,6 +30,7 @@ from projections.data.replicas import replicas
 from projections.jobs import metadata
 from projections.projection import Key, Projection, Put
 
+MOST_NAMED = 20_000  # directories that are named in a query
 values = Table(
     "data_values",
     metadata,
@@ -75,33 +76,57 @@ def of_holders(holders: Sequence[UUID]) -> Select[Any]:
     )
 
 
-def found(
-    vo: str, path: str, conditions: Sequence[Condition], *, after: UUID | None = None, limit: int = 1000
-) -> Select[Any]:
-    """The files below a directory for which all conditions hold, in the order of their ids."""
-    query = with_path().where(files.c.status == Status.ACTIVE.value, directories.c.vo == vo)
+def holding(vo: str, path: str, conditions: Sequence[Condition]) -> Select[Any]:
+    """The directories below one for which these conditions hold.
+
+    They are asked for first: in one query the planner had to guess how many there are, and read every file there is.
+    """
+    query = select(directories.c.directory).where(directories.c.vo == vo)
     if path != f"/{vo}":
         query = query.where(under(path))
     for condition in conditions:
-        query = query.where(_holds(vo, condition))
+        query = query.where(directories.c.directory.in_(_inheriting(_having(vo, condition))))
+    return query.limit(MOST_NAMED + 1)
+
+
+def found(
+    vo: str, path: str, conditions: Sequence[Condition], inside: Sequence[UUID] | None, *, after: UUID | None = None,
+    limit: int = 1000,
+) -> Select[Any]:  # fmt: skip
+    """The files below a directory for which all conditions hold, in the order of their ids.
+
+    `inside` are the directories of `holding`, when they are few enough to be named.
+    """
+    query = with_path().where(files.c.status == Status.ACTIVE.value, directories.c.vo == vo)
+    if inside is not None:
+        query = query.where(among(files.c.directory, inside))
+    elif path != f"/{vo}":
+        query = query.where(under(path))
+    for condition in conditions:
+        if inside is None or condition.field.holder != "directory":
+            query = query.where(_holds(vo, condition))
     return (query.where(files.c.file > after) if after else query).order_by(files.c.file).limit(limit)
 
 
-def count(vo: str, path: str, conditions: Sequence[Condition]) -> Select[Any]:
+def count(vo: str, path: str, conditions: Sequence[Condition], inside: Sequence[UUID] | None) -> Select[Any]:
     """How many files there are for which all conditions hold, and their bytes."""
-    inner = found(vo, path, conditions, limit=1).order_by(None).limit(None).subquery()
+    inner = found(vo, path, conditions, inside, limit=1).order_by(None).limit(None).subquery()
     return select(func.count().label("files"), func.coalesce(func.sum(inner.c.size), 0).label("bytes"))
 
 
-def _holds(vo: str, condition: Condition) -> ColumnElement[bool]:
-    name, holder = condition.field.name, condition.field.holder
-    if holder == "standard":
-        return _standard(condition)
+def _having(vo: str, condition: Condition) -> Select[Any]:
+    """The directories or files that have such a value themselves."""
     compared = values.c.number if condition.numbers else values.c.text
-    having = select(values.c.holder).where(values.c.vo == vo, values.c.field == name, _compare(compared, condition))
-    if holder == "file":
-        return files.c.file.in_(having)
-    return files.c.directory.in_(_inheriting(having))
+    named = and_(values.c.vo == vo, values.c.field == condition.field.name)
+    return select(values.c.holder).where(named, _compare(compared, condition))
+
+
+def _holds(vo: str, condition: Condition) -> ColumnElement[bool]:
+    if condition.field.holder == "standard":
+        return _standard(condition)
+    if condition.field.holder == "file":
+        return files.c.file.in_(_having(vo, condition))
+    return files.c.directory.in_(_inheriting(_having(vo, condition)))
 
 
 def _inheriting(having: Select[Any]) -> Select[Any]:
