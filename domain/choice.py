@@ -15,7 +15,7 @@ import msgspec
 from domain.match_policy import RunningLimit, place
 from domain.match_state import Decision, State
 from domain.matching import Obstacle, Offer, Queue, granted, persons
-from domain.queue_index import Book, Entry
+from domain.queue_index import Book, Entry, keys_of
 from domain.shares import Person
 
 FORGOTTEN = 300.0  # seconds after which a pilot that no longer asks holds nothing back
@@ -37,6 +37,7 @@ class _Choice:
     def __init__(self, state: State, offer: Offer, now: float, seed: int) -> None:
         self.state, self.offer, self.now, self.seed = state, offer, now, seed
         self.shape = state.shape(offer)
+        self.keys = keys_of(offer)
         self.where = place(offer)
         self.rules = state.rules_at(self.where)
         self.blocked: Counter[str] = Counter()
@@ -71,7 +72,7 @@ class _Choice:
                 continue
             for group, owners in self._ordered(groups, (vo,)):
                 for owner, book in self._ordered(owners, (vo, group)):
-                    if book.filled and self._may(Person(vo, group, owner)):
+                    if book.filled and not book.far(self.keys) and self._may(Person(vo, group, owner)):
                         yield book
 
     def _may(self, person: Person) -> bool:
@@ -81,7 +82,7 @@ class _Choice:
         if len(children) == 1:
             yield from children.items()
             return
-        shares, share = self.state.shares, self.state.policy.share
+        shares, share = self.state.shares, self.state.weight
         fade = shares.fade(self.now)
         heap = [(shares.need((*path, name), share((*path, name)), fade), name) for name in children]
         heapify(heap)
@@ -97,13 +98,12 @@ class _Choice:
 
     def _best(self, book: Book) -> Entry | None:
         """The owner's queue with the highest priority that nothing stops; a draw among equals."""
-        live = [entry for entry in book.fitting(self.shape, self.offer) if entry.waiting > 0]
+        live = [entry for entry in book.fitting(self.shape, self.offer, self.keys) if entry.waiting > 0]
         self.considered += len(live)
         while live:
             best = max(entry.queue.priority for entry in live)
             equal = [entry for entry in live if entry.queue.priority == best]
             if passing := [entry for entry in equal if self._passes(entry.queue)] if self.rules else equal:
-                passing.sort(key=lambda entry: entry.queue.id)
                 return passing[self.seed % len(passing)]
             live = [entry for entry in live if entry.queue.priority < best]
         return None
@@ -122,7 +122,7 @@ class _Choice:
         for id_, pilots in self.state.reserved.items():
             if self.offer.pilot in pilots and (entry := self.state.entry(id_)) and entry.waiting > 0:
                 book, queue = self.state.homes[id_], entry.queue
-                fits = entry in book.fitting(self.shape, self.offer) and self._may(person_of(queue))
+                fits = entry in book.fitting(self.shape, self.offer, self.keys) and self._may(person_of(queue))
                 if fits and not self.state.barrier(self.offer, queue.vo, self.now) and self._passes(queue):
                     return entry
         return None
@@ -131,7 +131,7 @@ class _Choice:
         """A queue of this owner that has waited long for more processors than are free, though the pilot has them."""
         policy, free = self.state.policy, self.offer.processors
         shape = self.state.shape(self.wide)
-        for entry in book.fitting(shape, self.wide):
+        for entry in book.fitting(shape, self.wide, self.keys):
             wide = entry.queue.requirements.min_processors > free or entry.queue.requirements.whole_node
             if wide and entry.waiting > 0 and self.now - entry.since > policy.reserve_after and self._free(entry):
                 return entry

@@ -66,6 +66,7 @@ class State:
         self.reserved: dict[str, dict[str, float]] = {}
         self._seen: set[Shape] = set()
         self._rules: dict[str, list[Rule]] = {}
+        self._weights: dict[tuple[str, ...], float] = {}
         self.govern(self.policy)
 
     # What the world tells.
@@ -158,6 +159,7 @@ class State:
     def govern(self, policy: MatchPolicy) -> None:
         """Another policy is in force: what runs is counted by its limits."""
         self.policy = policy
+        self._weights.clear()
         self._rules = {"": []}
         rules: list[Rule] = [*policy.limits, *policy.delays]
         for rule in rules:
@@ -168,6 +170,12 @@ class State:
                 self.running[rule.key(taken.where, taken.queue)] += 1
 
     # What follows from it.
+
+    def weight(self, path: tuple[str, ...]) -> float:
+        """The share of a VO, a group or an owner."""
+        if (known := self._weights.get(path)) is None:
+            known = self._weights[path] = self.policy.share(path)
+        return known
 
     def rules_at(self, where: dict[str, str]) -> list[Rule]:
         """The limits and delays that can apply at this place."""

@@ -5,11 +5,11 @@ of the offer, that is by everything in it that fitting depends on; queues that c
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator
 
 from domain.matching import Offer, Queue, fits
 
 Shape = tuple[object, ...]
+Keys = frozenset[tuple[str, str]]
 MOST_SHAPES = 4096
 SPARSE = 64  # so many empty queues are carried along before anybody tidies up
 
@@ -85,21 +85,25 @@ class Book:
         """Too many different offers were seen."""
         self._fits = {}
 
-    def fitting(self, shape: Shape, offer: Offer) -> list[Entry]:
-        """The queues that fit; some of them may be empty."""
+    def far(self, keys: Keys) -> bool:
+        """Whether nothing here is for such a site or such tags: known without a look at any queue."""
+        return keys.isdisjoint(self._buckets)
+
+    def fitting(self, shape: Shape, offer: Offer, keys: Keys) -> list[Entry]:
+        """The queues that fit, by id; some of them may be empty."""
         seen, found = self._fits.get(shape, (-1, []))
-        if seen < 0:
-            found = [entry for entry in self._near(offer) if fits(entry.queue.requirements, offer)]
-        elif seen < len(self._log):
-            found += [entry for entry in self._log[seen:] if fits(entry.queue.requirements, offer)]
-        if seen != len(self._log):
-            self._fits[shape] = (len(self._log), found)
+        if seen == len(self._log):
+            return found
+        new = self._log[seen:] if seen >= 0 else [entry for key in keys for entry in self._buckets.get(key, ())]
+        found += [entry for entry in new if fits(entry.queue.requirements, offer)]
+        found.sort(key=lambda entry: entry.queue.id)
+        self._fits[shape] = (len(self._log), found)
         return found
 
-    def _near(self, offer: Offer) -> Iterator[Entry]:
-        for site in {offer.site, ""}:
-            for tag in {*offer.tags, ""}:
-                yield from self._buckets.get((site, tag), ())
+
+def keys_of(offer: Offer) -> Keys:
+    """Where queues stand that may fit this offer."""
+    return frozenset((site, tag) for site in {offer.site, ""} for tag in {*offer.tags, ""})
 
 
 class Shapes:

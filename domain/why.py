@@ -10,6 +10,7 @@ from domain.market import Alike, Market
 from domain.match_policy import MatchingDelay, RunningLimit, place
 from domain.match_state import State
 from domain.matching import Blocked, Obstacle, Offer, Queue, obstacles
+from domain.queue_index import keys_of
 from domain.requirements import SEGMENTS
 
 SIZES = {Obstacle.CPU_TIME: "cpu_seconds", Obstacle.MEMORY: "memory_mb", Obstacle.PROCESSORS: "processors",
@@ -197,7 +198,7 @@ def _before(state: State, queue: Queue, offer: Offer, now: float) -> tuple[int, 
     owners = 0
     own = state.homes.get(queue.id)
     for book in in_turn(state, offer, now):
-        live = [entry for entry in book.fitting(state.shape(offer), offer) if entry.waiting > 0]
+        live = [entry for entry in book.fitting(state.shape(offer), offer, keys_of(offer)) if entry.waiting > 0]
         if book is own:
             entry = state.entry(queue.id)
             priority = entry.queue.priority if entry else queue.priority

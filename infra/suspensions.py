@@ -29,8 +29,10 @@ class Suspensions:
 
     def of(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Standing | None:
         """What keeps a user of this group and VO from going on, if anything does; `alone`: only themselves count."""
+        if not self._known:  # the matcher asks for every owner, every time
+            return None
         kinds = (Kind.USER,) if alone else tuple(Kind)
-        return in_force(self._known, vo, subject, group, datetime.now(UTC), kinds) if self._known else None
+        return in_force(self._known, vo, subject, group, datetime.now(UTC), kinds)
 
     def on_change(self, tell: Callable[[], None]) -> None:
         """Call this whenever something else is in force than before."""
