@@ -37,6 +37,9 @@ class Code(Enum):
                          "spinor history job {job}")  # fmt: skip
     JOB_NOT_YOURS = Advice("job {job} belongs to somebody else", Who.USER, "spinor job list")
     NOT_RUNNING = Advice("job {job} is {status}: no program writes anything", Who.USER, "spinor job logs {job}")
+    BULK_GONE = Advice("the action {action} is no plan any more, and nothing that was done", Who.USER,
+                       "spinor bulk list")  # fmt: skip
+    NOT_UNDONE = Advice("what {verb} did cannot be taken back", Who.USER, "spinor bulk list")
     RESCHEDULED_TOO_OFTEN = Advice("job {job} was rescheduled {count} times already", Who.USER,
                                    "spinor job show {job}")  # fmt: skip
     # pilots

@@ -145,6 +145,10 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 
 
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+WIDER: dict[int, Upcast] = {1: dict}  # from version 1 to 2: a field more, which has a default
+
+
 class Job(Aggregate, frozen=True):
     """What a job is at the moment; a blank one has not been submitted."""
 
@@ -171,6 +175,8 @@ class Job(Aggregate, frozen=True):
         """A job was accepted. `owner` is a pseudonym; `owner_name` is sealed with that person's key."""
 
         TOPIC = "job.submitted"
+        SCHEMA = 2
+        UPCASTS: ClassVar[dict[int, Upcast]] = WIDER
         SEALED: ClassVar[dict[str, str]] = {"owner_name": "owner"}
         job: int
         owner: str
@@ -195,6 +201,8 @@ class Job(Aggregate, frozen=True):
         """The job waits in the task queue of its owner, group and requirements."""
 
         TOPIC = "job.queued"
+        SCHEMA = 2
+        UPCASTS: ClassVar[dict[int, Upcast]] = WIDER
         queue: str
         owner: str
         group: str
@@ -326,7 +334,7 @@ class Job(Aggregate, frozen=True):
 
         TOPIC = "job.killed"
         SCHEMA = 2
-        UPCASTS: ClassVar[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: dict}
+        UPCASTS: ClassVar[dict[int, Upcast]] = WIDER
         attempt: int
         reason: str = ""
         pilot: str = ""

@@ -12,6 +12,7 @@ from domain.limits import Limits
 from domain.sandbox import LIMIT
 from gateway import (
     acts,
+    bulk,
     configuration,
     contract_config,
     documents,
@@ -42,7 +43,7 @@ from gateway.rights import signed
 ROUTERS = (
     *AUTH,
     configuration.router, contract_config.router,
-    submissions.router, plan.router, jobs.router, acts.router, why.router, pilots.router, piloting.router,
+    submissions.router, plan.router, jobs.router, acts.router, bulk.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
     own_job.router, waiting.router,
 )  # fmt: skip

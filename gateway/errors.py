@@ -42,6 +42,8 @@ STATUS: Mapping[Code, int] = {
     Code.CONFIGURATION: 422,
     Code.VO_BROKEN: 503,
     Code.NOT_RUNNING: 409,
+    Code.BULK_GONE: 409,
+    Code.NOT_UNDONE: 409,
     Code.METHOD: 405,
     Code.PILOT_SECRET_OLD: 403,
     Code.PILOT_GONE: 410,

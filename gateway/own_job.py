@@ -72,7 +72,7 @@ async def inputs(own: Job, outside: Outside) -> Json:
 @router.post("/outputs")
 async def output(own: Job, key: Keyed, outside: Outside, body: Extra) -> Json:
     """Where to put a further output; it belongs to the job's owner, and its name is kept with the job."""
-    place = await placed(outside.objects, body, own.who.vo, own.who.group, own.who.subject)
+    place = await placed(outside, own.who, body, own.who.group, own.who.subject)
     await _noted(outside, own, key, "outputs", values={f"output {body.label}": str(parse_pfn(place["pfn"]))})
     return place
 

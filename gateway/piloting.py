@@ -301,7 +301,7 @@ async def sandbox(who: rights.Pilot, row: Current, outside: Outside, body: Outpu
     rows = await outside.read(jobs.some(who.vo, [body.job]))
     if not rows or not held(rows[0], who, body.attempt):
         raise _strange(outside, who, body.job)
-    return await placed(outside.objects, body, who.vo, rows[0]["owner_group"], rows[0]["owner"])
+    return await placed(outside, who, body, rows[0]["owner_group"], rows[0]["owner"])
 
 
 @router.post("/bye")

@@ -1,6 +1,7 @@
 """Sandboxes of users: where to put one, where to get one. The bytes never pass here."""
 
 from typing import Annotated, Any, Literal
+from uuid import uuid4
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -8,9 +9,10 @@ from pydantic import Field
 from domain.errors import Code, Refused
 from domain.sandbox import FORMATS, LONGEST_PFN, Pfn, check_announced, parse_pfn
 from domain.sandbox import pfn as made
+from domain.stored_sandbox import NoteSandbox
 from gateway.fields import Body
-from gateway.objects import LIFETIME, Objects
-from gateway.ports import Outside, Principal
+from gateway.objects import LIFETIME
+from gateway.ports import Outside, Principal, World
 from gateway.rights import ADMINISTRATORS, User
 
 router = APIRouter(prefix="/api/jobs/sandbox", tags=["sandboxes"])
@@ -33,7 +35,7 @@ class Announced(Body):
 @router.post("")
 async def upload(who: User, outside: Outside, body: Announced) -> Json:
     """The sandbox's name, and the form to post it with (`url` null: it is there already)."""
-    return await placed(outside.objects, body, who.vo, who.group, who.subject)
+    return await placed(outside, who, body, who.group, who.subject)
 
 
 @router.get("")
@@ -53,9 +55,16 @@ def readable(pfn: str, who: Principal) -> Pfn:
     return parts
 
 
-async def placed(objects: Objects, body: Announced, vo: str, group: str, owner: str) -> Json:
-    """Where to put a sandbox of this owner. The owner is a pseudonym: names of people never get into the log."""
+async def placed(outside: World, who: Principal, body: Announced, group: str, owner: str) -> Json:
+    """Where to put a sandbox of this owner. The owner is a pseudonym: names of people never get into the log.
+
+    It is noted before the form is given: what nobody noted would never be taken away.
+    """
     check_announced(body.checksum, body.size)
-    name = made(BUCKET, vo, group or NO_GROUP, owner, body.checksum, body.format)
-    form = await objects.upload_form(parse_pfn(name).key, body.checksum, body.size, LIFETIME)
+    name = made(BUCKET, who.vo, group or NO_GROUP, owner, body.checksum, body.format)
+    parts = parse_pfn(name)
+    (answer,) = await outside.ask(who, [(uuid4(), NoteSandbox(parts.path, body.size))])
+    if answer.refusal:
+        raise answer.refusal
+    form = await outside.objects.upload_form(parts.key, body.checksum, body.size, LIFETIME)
     return {"pfn": name, "url": form.url if form else None, "fields": form.fields if form else {}}

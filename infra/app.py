@@ -5,16 +5,27 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from domain.attempt import Attempt
+from domain.bulk_action import BulkAction
 from domain.configuration import Installation
 from domain.job import Job
 from domain.keyring import Keyring
 from domain.pilot import Pilot
 from domain.resource import Resource
 from domain.session import Session
+from domain.stored_sandbox import StoredSandbox
 from domain.submission import MakeSubmission
 from domain.suspension import Suspension
 from gateway.app import ROUTERS
-from handlers import deadlines, lost_pilots, rescheduling, resource_terms, scheduling, suspending
+from handlers import (
+    bulk_actions,
+    deadlines,
+    lost_pilots,
+    rescheduling,
+    resource_terms,
+    sandbox_lifetimes,
+    scheduling,
+    suspending,
+)
 from infra import submitting
 from infra.consumers import follow_policy, follow_view
 from infra.data.app import DATA
@@ -28,16 +39,30 @@ from infra.seal import Sealer, signing_key
 from infra.system import System
 from infra.timers import Timers
 from infra.witness import Witness
-from projections import activity, assignments, jobs, pilot_queue, pilots, resource_status, sessions, suspensions
+from projections import (
+    activity,
+    assignments,
+    jobs,
+    pilot_queue,
+    pilots,
+    resource_status,
+    sandboxes,
+    sessions,
+    suspensions,
+)
+from projections import bulk_actions as bulk
 
 JOBS = System(
-    aggregates=(Job, Pilot, Installation, Suspension, Keyring, Session, Attempt, Resource),
+    aggregates=(Job, BulkAction, StoredSandbox, Pilot, Installation, Suspension, Keyring, Session, Attempt, Resource),
     policies=(
         scheduling.policy,
         deadlines.jobs,
         deadlines.pilots,
         lost_pilots.policy,
         rescheduling.policy,
+        bulk_actions.policy,
+        sandbox_lifetimes.policy,
+        sandbox_lifetimes.jobs,
         suspending.policy,
         suspending.jobs,
         resource_terms.policy,
@@ -50,12 +75,17 @@ JOBS = System(
         pilots.projection,
         sessions.projection,
         activity.projection,
+        bulk.projection,
+        sandboxes.projection,
+        sandboxes.used,
         suspensions.projection,
         resource_status.projection,
     ),
     routers=ROUTERS,
     lookups={
         "jobs_of_pilot": assignments.held_by_pilot,
+        "uses_of_sandbox": sandboxes.uses_of,
+        "sandboxes_freed": sandboxes.freed_by,
         "jobs_of_suspended": suspensions.next_jobs,
         "suspensions_of_job": suspensions.of_job,
     },

@@ -24,6 +24,7 @@ from infra.keys import Keys
 from infra.objects.local import LocalObjects
 from infra.objects.s3 import Endpoint, S3Objects
 from infra.runtime import Runtime
+from infra.sandbox_removal import Removal
 from infra.settings import Settings
 from infra.storage.elements import OpenedStorages
 from infra.tokens import ISSUER, Tokens, derived, installation_secret
@@ -85,6 +86,7 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # signals are the process's affair
     task = asyncio.create_task(server.serve(sockets=[listener]))
     following = asyncio.create_task(keys.run())
+    removing = asyncio.create_task(Removal(runtime, objects).run())
     try:
         while not server.started and not task.done():
             await asyncio.sleep(0.01)
@@ -93,7 +95,8 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
         world.close()
         server.should_exit = True
         following.cancel()
-        await asyncio.gather(task, following, return_exceptions=True)
+        removing.cancel()
+        await asyncio.gather(task, following, removing, return_exceptions=True)
         listener.close()
         await identity.close()
         await engine.dispose()

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from domain.errors import Code, Refused
 from gateway.cli import (
     acts,
+    bulk,
     config,
     follow,
     history,
@@ -49,6 +50,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 3 some of many failed
 
 GROUPS = (
     ("job", "Submit, watch, explain and end jobs.", (submit.add, jobs.add, wait.add, watch.add, acts.add)),
+    ("bulk", "One act on all jobs that a query finds.", (bulk.add,)),
     ("history", "Everything that happened to one thing, and because of what.", (history.add,)),
     ("pilot", "Look at pilots; without a command: run one here.", (pilots.add,)),
     ("queue", "What waits for pilots; queues of computing elements.", (pilots.add_queues, registry.add_queues)),
@@ -65,7 +67,7 @@ GROUPS = (
 
 SECTIONS = {
     "To begin": ("demo", "up", "status", "doctor", "settings", "init", "reset"),
-    "Jobs and pilots": ("job", "history", "pilot", "queue", "log", "whoami", "login"),
+    "Jobs and pilots": ("job", "bulk", "history", "pilot", "queue", "log", "whoami", "login"),
     "To configure": ("config", "vo", "group", "user", "site", "ce", "se"),
     "Files": ("data",),
     "To operate": (

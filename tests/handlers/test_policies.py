@@ -8,12 +8,16 @@ from uuid import UUID
 import pytest
 from scenario import recorded
 
+from domain.bulk_action import BulkAction, DropBulk, GoOnWithBulk, Verb
 from domain.job import (
     CheckJob,
     CleanJob,
     ExpireJob,
+    FreeJob,
+    HoldJob,
     Job,
     LoseJob,
+    PrioritiseJob,
     QueueJob,
     ReleaseMatch,
     RescheduleJob,
@@ -26,10 +30,11 @@ from domain.pilot import LosePilot, Pilot
 from domain.requirements import Requirements
 from domain.taxonomy import PASSING
 from domain.values import job_stream, pilot_stream
-from handlers import deadlines, lost_pilots, rescheduling, scheduling
+from handlers import bulk_actions, deadlines, lost_pilots, rescheduling, scheduling
 from handlers.policy import Answer, Policy
 
 STREAM = job_stream(42)
+ACTION = UUID(int=5)
 SUBMITTED = Job.Submitted(42, "ann", "Ann", "user", "digest", Requirements())
 RESCHEDULED = Job.Rescheduled(2, 1)
 HELD = [{"job": 7, "attempt": 1}, {"job": 8, "attempt": 3}]
@@ -173,3 +178,32 @@ def test_a_policy_collects_unions_and_fetches_only_the_lookups_an_event_needs() 
     assert policy.lookups(of_job(Job.Failed(1, "x"))) == {"rows"}
     assert reactions(policy, of_job(Job.Failed(1, "x")), rows=[1, 2]) == [CheckJob(1), QueueJob(2)]
     assert reactions(policy, of_job(Job.Checked())) == []
+
+
+def test_a_part_of_a_bulk_action_reaches_each_job_and_asks_for_the_next_part() -> None:
+    part = BulkAction.Part(ACTION, Verb.PRIORITY, (7, 8), 2, values=(9, 3))
+    cause = recorded(part, ACTION)
+    on = GoOnWithBulk(ACTION, 2)
+    later = Later.after(cause, bulk_actions.CARRIED_ON_WITHIN, "state", on)
+    assert reactions(bulk_actions.policy, cause) == [PrioritiseJob(7, 9), PrioritiseJob(8, 3), on, later]
+
+
+@pytest.mark.parametrize(
+    ("verb", "back"),
+    [
+        (Verb.HOLD, FreeJob(7, "user")),
+        (Verb.RELEASE, HoldJob(7, "user", "undone: why")),
+        (Verb.KILL, RescheduleJob(7, "undone: why")),
+    ],
+)
+def test_what_is_undone_is_the_opposite(verb: Verb, back: Command) -> None:
+    part = BulkAction.Part(ACTION, verb, (7,), 1, "why", undoing=True)
+    assert reactions(bulk_actions.policy, recorded(part, ACTION))[0] == back
+
+
+def test_a_plan_is_confirmed_in_time_and_what_is_over_waits_for_nothing() -> None:
+    planned = recorded(BulkAction.Planned(Verb.KILL, (7,)), ACTION)
+    drop = Later.after(planned, bulk_actions.CONFIRMED_WITHIN, "state", DropBulk(ACTION))
+    assert reactions(bulk_actions.policy, planned) == [drop]
+    for over in (BulkAction.Finished(), BulkAction.Dropped()):
+        assert reactions(bulk_actions.policy, recorded(over, ACTION)) == [Later(ACTION, "state")]

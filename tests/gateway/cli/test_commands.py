@@ -251,3 +251,18 @@ def test_what_a_job_wrote_is_printed_also_when_it_has_ended(spinor: Any, site: A
 )
 def test_only_what_is_new_of_a_tail_is_printed_again(old: str, new: str, more: str) -> None:
     assert fresh(old, new) == more
+
+
+def test_many_jobs_are_counted_before_anything_happens_to_them(spinor: Any) -> None:
+    jobs = submitted(spinor, 3, name="bulky")
+    planned = spinor("bulk", "plan", "hold", "--name", "bulky", "--reason", "wait")
+    assert planned.exit_code == 0, planned.output
+    (action,) = planned.stdout.split()
+    assert "3 jobs" in planned.stderr and f"next: spinor bulk confirm {action}" in planned.stderr
+    assert spinor("bulk", "confirm", action).stderr == "3 of 3 jobs: Done\n"
+    assert "wait" in spinor("job", "why", jobs[0]).stdout
+    assert spinor("bulk", "undo", action).stderr == "3 of 3 jobs: Undone\n"
+    assert json.loads(spinor("bulk", "show", action, "--json").stdout)["status"] == "Undone"
+    assert spinor("bulk", "plan", "kill", "--name", "bulky", "--yes").exit_code == 0
+    assert {row["status"] for row in lines(spinor("job", "list", "--name", "bulky", "--json"))} == {"Killed"}
+    assert action in spinor("bulk", "list").stdout
