@@ -1,6 +1,7 @@
 """The interface documents, of HTTP and of the bus, each as JSON and as a page that needs nothing from elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -37,19 +38,23 @@ async def docs(request: Request) -> HTMLResponse:
     )
 
 
-def messages(document: dict[str, Any], page: str) -> APIRouter:
-    """The routes of what other programs may say and hear on the bus: the AsyncAPI document, and its page."""
+def messages(document: Callable[[], dict[str, Any]], page: Callable[[dict[str, Any]], str]) -> APIRouter:
+    """The routes of what other programs may say and hear on the bus: the AsyncAPI document, and its page.
+
+    They are made when somebody asks for the first time: it would be a third of the time in which a gateway starts.
+    """
+    document = cache(document)
     made = APIRouter(dependencies=[Depends(public)], include_in_schema=False)
 
     @made.get("/asyncapi.json")
     async def asyncapi() -> JSONResponse:
         """The AsyncAPI document."""
-        return JSONResponse(document)
+        return JSONResponse(document())
 
     @made.get("/asyncapi")
     async def asyncapi_page() -> HTMLResponse:
         """The same for people."""
-        return HTMLResponse(page, headers={"Content-Security-Policy": ONLY_STYLE})
+        return HTMLResponse(page(document()), headers={"Content-Security-Policy": ONLY_STYLE})
 
     return made
 

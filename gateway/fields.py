@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from domain.values import MAX_JOB
 
@@ -30,6 +30,7 @@ InPath = Annotated[int, Path(ge=1, le=MAX_JOB, description="the job's number")]
 QueueInPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="the task queue's id")]
 PilotInPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$", description="the pilot's stamp")]
 Filter = Annotated[str, Query(max_length=255), AfterValidator(clean)]
+AsOf = Annotated[AwareDatetime | None, Query(description="only what was known at that moment, with its zone")]
 Page = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 After = Annotated[int, Query(ge=0, le=MAX_JOB, description="only what is older than this job")]
 

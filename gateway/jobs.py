@@ -9,7 +9,7 @@ from domain.errors import Code, Refused
 from domain.job import HELD_BY_PILOT, Job
 from domain.sandbox import parse_pfn
 from domain.values import job_stream
-from gateway.fields import After, Filter, InPath, Page
+from gateway.fields import After, AsOf, Filter, InPath, Page
 from gateway.objects import LIFETIME
 from gateway.ports import Outside, Principal, Row
 from gateway.rights import User, only
@@ -76,10 +76,13 @@ async def described(who: User, outside: Outside, job: InPath) -> Json:
 
 
 @router.get("/{job}/history")
-async def history(who: User, outside: Outside, job: InPath, include_pilot: bool = False) -> Json:
+async def history(
+    who: User, outside: Outside, job: InPath, include_pilot: bool = False, as_of: AsOf = None
+) -> Json:  # fmt: skip
     """Everything that happened to the job, a sentence each; with what happened to its pilots, if wanted."""
     await visible(outside, who, job)
-    return {"job": job, "lines": [line._asdict() for line in await story(outside, who.vo, job, include_pilot)]}
+    told = await story(outside, who.vo, job, include_pilot, as_of)
+    return {"job": job, "lines": [line._asdict() for line in told]}
 
 
 @router.get("/{job}/output", status_code=307)

@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from domain.errors import Code, Refused
 from domain.pilot import RENEWED_FOR, SECRET_GOOD_FOR, RequestPilot, RevokePilot, Status
 from domain.values import pilot_stream
-from gateway.fields import Body, Filter, Page, PilotInPath, Stamp, Text
+from gateway.fields import AsOf, Body, Filter, Page, PilotInPath, Stamp, Text
 from gateway.keys import Keyed
 from gateway.ports import Outside, Row
 from gateway.rights import Administrator, User, only
@@ -69,10 +69,10 @@ async def one(who: User, outside: Outside, stamp: PilotInPath) -> Json:
 
 
 @router.get("/{stamp}/history")
-async def history(who: User, outside: Outside, stamp: PilotInPath) -> Json:
+async def history(who: User, outside: Outside, stamp: PilotInPath, as_of: AsOf = None) -> Json:
     """Everything that happened to the pilot, a sentence each."""
-    events = await outside.history("pilots", pilot_stream(who.vo, stamp))
-    if not events:
+    events = await outside.history("pilots", pilot_stream(who.vo, stamp), as_of)
+    if not events and not as_of:
         raise Refused(Code.PILOT_UNKNOWN, pilot=stamp)
     return {"pilot": stamp, "lines": [line._asdict() for line in lines(events, {})]}
 

@@ -91,7 +91,7 @@ class World(Protocol):
     async def read(self, query: Select[Any]) -> list[Row]:
         """Rows of a view."""
 
-    async def history(self, log: str, stream: UUID) -> list[Recorded[Event]]:
+    async def history(self, log: str, stream: UUID, upto: datetime | None = None) -> list[Recorded[Event]]:
         """One stream, opened for reading by people."""
 
     async def recent(self, vo: str, after: int, limit: int) -> list[Recorded[Event]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -132,8 +132,8 @@ class Walked(NamedTuple):
     rules: tuple[str, ...]
 
 
-def walk(app: FastAPI) -> Iterator[Walked]:
-    """Every route of an application; one without exactly one rule is a hole or a contradiction."""
+def walk(app: FastAPI | APIRouter) -> Iterator[Walked]:
+    """Every route of an application or of a router; one without exactly one rule is a hole or a contradiction."""
     for route in iter_route_contexts(app.routes):
         found: Any = route
         dependant: Dependant | None = getattr(found, "dependant", None)

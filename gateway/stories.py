@@ -1,6 +1,7 @@
 """One job as several routes need it: its row, what was submitted, its history, who was involved."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -67,22 +68,31 @@ def submitted(events: Sequence[Recorded[Event]]) -> Job.Submitted:
     return first
 
 
-async def story(world: World, vo: str, job: int, include_pilot: bool = False) -> list[Line]:
-    """The job's history in sentences; with the histories of its pilots, for the time they had it, if wanted."""
-    events = await told(world, job)
+async def story(
+    world: World, vo: str, job: int, include_pilot: bool = False, upto: datetime | None = None
+) -> list[Line]:
+    """The job's history in sentences; with the histories of its pilots, for the time they had it, if wanted.
+
+    `upto` cuts it at a moment; a job that was not submitted by then has none.
+    """
+    events = await world.history("jobs", job_stream(job), upto)
+    if not events:
+        return []
     facts = submitted(events)
     every = list(events)
     if include_pilot:
-        every += await _of_pilots(world, vo, job, events)
+        every += await _of_pilots(world, vo, job, events, upto)
     return lines(every, {facts.owner: facts.owner_name})
 
 
-async def _of_pilots(world: World, vo: str, job: int, events: Sequence[Recorded[Event]]) -> list[Recorded[Event]]:
+async def _of_pilots(
+    world: World, vo: str, job: int, events: Sequence[Recorded[Event]], upto: datetime | None
+) -> list[Recorded[Event]]:
     given = await world.read(assignments.of_job(vo, job))
     found: dict[Any, Recorded[Event]] = {}
     for number, row in enumerate(given):
         last = given[number + 1]["matched_at"] if number + 1 < len(given) else _end(events)
-        history = await world.history("pilots", pilot_stream(vo, row["pilot"]))
+        history = await world.history("pilots", pilot_stream(vo, row["pilot"]), upto)
         found |= {event.id: event for event in around(history, row["matched_at"], last)}
     return list(found.values())
 

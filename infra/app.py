@@ -7,6 +7,7 @@ from typing import Any
 from domain.attempt import Attempt
 from domain.bulk_action import BulkAction
 from domain.configuration import Installation
+from domain.housekeeping import Purge
 from domain.job import Job
 from domain.keyring import Keyring
 from domain.pilot import Pilot
@@ -26,7 +27,7 @@ from handlers import (
     scheduling,
     suspending,
 )
-from infra import submitting
+from infra import purging, submitting
 from infra.consumers import follow_policy, follow_view
 from infra.data.app import DATA
 from infra.epoch import Sentinel
@@ -89,7 +90,7 @@ JOBS = System(
         "jobs_of_suspended": suspensions.next_jobs,
         "suspensions_of_job": suspensions.of_job,
     },
-    services={MakeSubmission: submitting.service},
+    services={MakeSubmission: submitting.service, Purge: purging.service},
 )
 CORE = JOBS | DATA
 
@@ -134,7 +135,7 @@ def sentinel(runtime: Runtime) -> Sentinel:
 
 def timers(runtime: Runtime) -> Coroutine[Any, Any, None]:
     """Fire what is due."""
-    return Timers(runtime.store, runtime.bus, runtime.wakes).run()
+    return Timers(runtime.store, runtime.bus, runtime.wakes, [purging.TIMER]).run()
 
 
 def match(runtime: Runtime) -> Coroutine[Any, Any, None]:

@@ -16,6 +16,8 @@ import asyncpg
 import structlog
 
 from domain.errors import Refused
+from infra import cuts
+from infra.complaints import Complaint
 from infra.leader import leading
 from infra.store import TROUBLE, Connection, table
 from infra.system import System
@@ -67,6 +69,7 @@ class Sentinel:
         self.pool, self.wakes, self.witness = pool, wakes, witness
         self.logs = sorted(system.logs)
         self._seen: Memory | None = None
+        self._trouble = Complaint(log_, "epoch not watched")
 
     async def run(self) -> None:
         """Watch while nobody else does, until cancelled; survives a database or a broker that is away for a while."""
@@ -76,7 +79,7 @@ class Sentinel:
                     async with leading(self.pool, "epoch") as connection:
                         await self._lead(connection)
                 except (*TROUBLE, Refused) as fault:
-                    log_.warning("epoch not watched", reason=str(fault) or repr(fault))
+                    self._trouble.about(fault)
                     await asyncio.sleep(LOOK)
         finally:
             await self.witness.close()
@@ -91,7 +94,10 @@ class Sentinel:
 
     async def _lead(self, connection: Connection) -> None:
         await self.check(connection)
+        self._trouble.over()
+        cut = await cuts.newest(connection)
         while True:
+            cut = await cuts.write(connection, cut)
             now = await remembered(connection, self.logs)
             if self._seen is None or (now.epoch, now.positions, now.job) != _facts(self._seen):
                 await self.witness.note(now)

@@ -12,7 +12,7 @@ import structlog
 from domain.errors import Refused
 from domain.messages import Event, Recorded
 from domain.values import partition
-from infra.bus.messages import Envelope, WireEvent
+from infra.bus.messages import Envelope, WireEvent, genuine
 from infra.store import AWAY, Conflict, Connection, Store, wired
 
 Handle = Callable[[Connection, Sequence[Recorded[Event]]], Awaitable[None]]
@@ -55,6 +55,7 @@ class Follower:
     stored: dict[int, int] = field(default_factory=dict)  # as the database has them
     parked: set[UUID] = field(default_factory=set)
     epoch: int = 0  # of the database; envelopes of another one mean nothing
+    key: bytes = b""  # what genuine envelopes are marked with
     duplicates: int = 0  # envelopes that came again, since the last commit
     gaps: int = 0  # reads of the log because an envelope was missing
 
@@ -94,16 +95,21 @@ class Follower:
 
     async def _of_this_epoch(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """Those of the database as it is. Positions of another one, or of before it was rewound, mean nothing here."""
-        if any(envelope.epoch != self.epoch for envelope in envelopes):
+        if not all(one.epoch == self.epoch and genuine(one, self.key) for one in envelopes):
             await self._load()
         return [one for one in envelopes if one.epoch == self.epoch and self._is_mine(one)]
 
     def _is_mine(self, envelope: Envelope) -> bool:
-        """One of another log or of a partition that does not exist was put here by mistake: it would fail for ever."""
+        """One of another log or of a partition that does not exist was put here by mistake: it would fail for ever.
+
+        One without a proof is a forgery: its positions may be such as the log never had.
+        """
         mine = envelope.log == self.log and envelope.partition in self.positions
-        if not mine:
-            log_.error("stray envelope", consumer=self.name, log=envelope.log, partition=envelope.partition)
-        return mine
+        true = mine and genuine(envelope, self.key)
+        if not true:
+            what = "forged envelope" if mine else "stray envelope"
+            log_.error(what, consumer=self.name, log=envelope.log, partition=envelope.partition, last=envelope.last)
+        return true
 
     async def _apply(self, envelopes: Sequence[Envelope]) -> None:
         """The new events of the envelopes, in one transaction; none when nothing in them is of interest."""
@@ -225,7 +231,7 @@ class Follower:
         self.stored = {row["partition"]: row["position"] for row in rows}
         self.positions = dict(self.stored)
         self.parked = await self._parked(pool)
-        self.epoch = await pool.fetchval("select epoch from installation")
+        self.epoch, self.key = await pool.fetchrow("select epoch, envelope_key from installation")
 
     async def _head(self) -> int:
         found = await self.store.pool.fetchval("select position from log_heads where log = $1", f"log_{self.log}")

@@ -30,6 +30,7 @@ from domain.values import job_stream
 from domain.why import Question, explain
 from infra.bus.interface import Bus
 from infra.bus.messages import Envelope, WireEvent, now
+from infra.complaints import Complaint
 from infra.configuration import Configurations
 from infra.decider import Decider
 from infra.introduced import introduced
@@ -82,6 +83,7 @@ class Matcher:
         self._work = asyncio.Event()
         self._reload = True
         self._ready = asyncio.Event()
+        self._trouble = Complaint(log_, "matcher pauses")
         guard.suspensions.on_change(self._let_go)
         guard.resources.on_change(self._look_again)
 
@@ -97,9 +99,10 @@ class Matcher:
                     stack.push_async_callback(await self.bus.provide("why", self._why))
                     governing = asyncio.create_task(self._govern())
                     stack.callback(governing.cancel)
+                    self._trouble.over()
                     await self._lead(connection)
             except (*TROUBLE, Refused) as fault:
-                log_.warning("matcher pauses", reason=str(fault) or repr(fault))
+                self._trouble.about(fault)
                 self._reload = True
                 self._ready.clear()
                 await asyncio.sleep(1)

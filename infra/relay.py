@@ -9,7 +9,9 @@ import structlog
 from domain.errors import Refused
 from domain.values import partition
 from infra.bus.interface import Bus
-from infra.bus.messages import Envelope, WireEvent
+from infra.bus.messages import LIMIT, Envelope, WireEvent, proven
+from infra.bus.packing import fitting
+from infra.complaints import Complaint
 from infra.leader import leading
 from infra.reader import Reader
 from infra.store import TROUBLE, Connection, Store, table, wired
@@ -31,11 +33,12 @@ class Relay:
         self.bus = bus
         self.log = log
         self.partitions = partitions
-        self.epoch = 0
+        self.epoch, self.key = 0, b""
         self.wakes = wakes
         self._woken = wakes.event(log)
         self._sent: dict[int, int] = {}
         self._beat = 0.0
+        self._trouble = Complaint(log_, "relay pauses")
 
     async def run(self) -> None:
         """Lead when nobody else does, until cancelled; survives a database or a broker that is away for a while."""
@@ -44,15 +47,16 @@ class Relay:
                 async with leading(self.store.pool, f"relay.{self.log}") as connection:
                     await self._lead(connection)
             except (*TROUBLE, Refused) as fault:
-                log_.warning("relay pauses", log=self.log, reason=str(fault) or repr(fault))
+                self._trouble.about(fault, log=self.log)
                 await asyncio.sleep(LOOK)
 
     async def _lead(self, connection: Connection) -> None:
         position = await connection.fetchval("select position from log_heads where log = $1", table(self.log))
-        self.epoch = await connection.fetchval("select epoch from installation")
+        self.epoch, self.key = await connection.fetchrow("select epoch, envelope_key from installation")
         reader = Reader(self.store, self.log, position)
         self._sent = dict.fromkeys(range(self.partitions), position)
         await self._tell_position(position)
+        self._trouble.over(log=self.log)
         while True:
             self._woken.clear()
             rows = await reader.next(connection, BATCH)
@@ -68,7 +72,7 @@ class Relay:
     async def _publish(self, connection: Connection, events: Sequence[WireEvent]) -> None:
         """To the bus first, then the head: a crash in between repeats envelopes, which consumers drop."""
         last = events[-1].position
-        await self.bus.publish(self._packed(events))
+        await self.bus.publish([proven(envelope, self.key) for envelope in self._packed(events)])
         await self.bus.announce(events)
         await connection.execute(
             "update log_heads set position = $2, updated_at = now() where log = $1", table(self.log), last
@@ -84,7 +88,8 @@ class Relay:
             for start in range(0, len(part), PACK):
                 pack = part[start : start + PACK]
                 first, last = pack[0].position, pack[-1].position
-                envelopes.append(Envelope(self.log, self.epoch, number, self._sent[number], first, last, pack))
+                whole = Envelope(self.log, self.epoch, number, self._sent[number], first, last, pack)
+                envelopes += [whole] if _size(pack) < LIMIT // 2 else [part for part, _ in fitting(whole, LIMIT // 2)]
                 self._sent[number] = last
         return envelopes
 
@@ -101,7 +106,11 @@ class Relay:
     async def _tell_position(self, position: int) -> None:
         self._beat = asyncio.get_running_loop().time()
         behind = [number for number, sent in self._sent.items() if sent <= position]
-        await self.bus.publish(
-            [Envelope(self.log, self.epoch, number, self._sent[number], position, position) for number in behind]
-        )
+        beats = [Envelope(self.log, self.epoch, number, self._sent[number], position, position) for number in behind]
+        await self.bus.publish([proven(beat, self.key) for beat in beats])
         self._sent = dict.fromkeys(self._sent, position)
+
+
+def _size(events: Sequence[WireEvent]) -> int:
+    """About how many bytes they are on their way."""
+    return sum(1_000 + len(bytes(event.data)) for event in events)

@@ -13,6 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from infra.complaints import Complaint
 from infra.leader import leading
 from infra.settings import Settings
 from infra.store import TROUBLE, Connection, Store, table
@@ -59,6 +60,7 @@ class Sealer:
         self.key = key
         self._unsigned: dict[tuple[str, str], tuple[int, bytes]] = {}  # the newest seal of each chain
         self._signed_at = -ANCHORED
+        self._trouble = Complaint(log_, "sealing pauses")
 
     async def run(self) -> None:
         """Lead when nobody else does, until cancelled; survives a database that is away for a while."""
@@ -67,9 +69,10 @@ class Sealer:
                 async with leading(self.store.pool, "seal") as connection:
                     while True:
                         await self._round(connection)
+                        self._trouble.over()
                         await asyncio.sleep(LOOK)
             except TROUBLE as fault:
-                log_.warning("sealing pauses", reason=str(fault) or repr(fault))
+                self._trouble.about(fault)
                 await asyncio.sleep(LOOK)
 
     async def seal(self, connection: Connection) -> int:

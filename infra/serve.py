@@ -55,7 +55,7 @@ async def running(
         runtime = await stack.enter_async_context(opened(system, settings))
         await _renewed(runtime)
         work = Running(runtime, listener[1] if listener else "")
-        stack.push_async_callback(_cancel, work.tasks)
+        stack.push_async_callback(end, work.tasks)
         await _start(work, parts, names)
         if listener:
             work.world = await stack.enter_async_context(gateway(runtime, *listener))
@@ -98,7 +98,7 @@ async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> N
     work.tasks += [asyncio.create_task(loop) for loop in loops]
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
     """End the tasks; again after a second, for a library may swallow a cancellation while its connection dies."""
     left = set(tasks)
     while left:

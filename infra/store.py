@@ -5,7 +5,6 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -204,16 +203,15 @@ class Store:
         self.codec.forget([subject])
         return await self.pool.fetchval("delete from subject_keys where subject = $1 returning true", subject) or False
 
-    async def history(self, log: str, stream: UUID, upto: datetime | None = None) -> list[Recorded[Event]]:
-        """One stream, opened for reading by people; `upto` cuts it at a moment."""
+    async def history(self, log: str, stream: UUID) -> list[Recorded[Event]]:
+        """One stream, opened for reading by people."""
         async with self.pool.acquire() as connection:
             events = (await self.load(connection, log, [stream])).get(stream, [])
             await self.prepare(connection, [e.event for e in events])
-        shown = [e for e in events if upto is None or e.at <= upto]
         return [
             Recorded(e.position, e.stream, e.version, self.codec.unseal(e.event), e.id, e.cause, e.correlation,
                      e.actor, e.vo, e.at)
-            for e in shown
+            for e in events
         ]  # fmt: skip
 
     def renew(self) -> None:

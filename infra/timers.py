@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
 import structlog
 
 from domain.errors import Code, Refused
-from domain.messages import Event, Later, Recorded
+from domain.messages import Command, Event, Later, Recorded
 from infra import reachability
 from infra.bulk import rows
 from infra.bus.interface import Bus
 from infra.bus.messages import Request
+from infra.complaints import Complaint
 from infra.leader import leading
 from infra.store import TROUBLE, Connection, Store
 from infra.wake import Wakes
@@ -41,7 +42,29 @@ LATER = """update timers t set due = now() + interval '1 minute'
 UNDECIDED = frozenset(
     code.slug for code in (Code.BROKEN, Code.BUSY, Code.DATABASE_AWAY, Code.DEADLINE, Code.TOPIC_UNKNOWN)
 )
+STAND = """insert into timers (stream_id, name, due, topic, data, vo) values ($1, $2, now() + $3, $4, $5, '')
+    on conflict (stream_id, name) do nothing"""
 log_ = structlog.get_logger("spinor.timers")
+
+
+class Standing(NamedTuple):
+    """A timer of the installation itself, that is always set: who decides its command puts it off."""
+
+    name: str
+    command: Command
+    every: timedelta
+
+    @property
+    def stream(self) -> UUID:
+        """Its own, for it belongs to no aggregate."""
+        return uuid5(TIMERS, self.name)
+
+
+async def put_off(connection: Connection, standing: Standing, by: timedelta) -> None:
+    """Let it be due again, inside the caller's transaction."""
+    await connection.execute(
+        "update timers set due = now() + $3 where stream_id = $1 and name = $2", standing.stream, standing.name, by
+    )
 
 
 async def set_timers(connection: Connection, laters: Iterable[tuple[Recorded[Event], Later]], store: Store) -> None:
@@ -72,21 +95,29 @@ async def set_timers(connection: Connection, laters: Iterable[tuple[Recorded[Eve
 class Timers:
     """Fires what is due; one leader at a time. A timer is removed when its command has an outcome, not before."""
 
-    def __init__(self, store: Store, bus: Bus, wakes: Wakes) -> None:
+    def __init__(self, store: Store, bus: Bus, wakes: Wakes, standing: Sequence[Standing] = ()) -> None:
         self.store = store
         self.bus = bus
+        self.standing = standing
         self._woken = wakes.event("timers")
+        self._trouble = Complaint(log_, "timers pause")
 
     async def run(self) -> None:
         """Fire timers until cancelled; survives a database or a broker that is away for a while."""
         while True:
             try:
                 async with leading(self.store.pool, "timers") as connection:
+                    await self._stand(connection)
                     while True:
                         await self._wait(await self.fire(connection))
             except (*TROUBLE, Refused) as fault:
-                log_.warning("timers pause", reason=str(fault) or repr(fault))
+                self._trouble.about(fault)
                 await asyncio.sleep(1)
+
+    async def _stand(self, connection: Connection) -> None:
+        for one in self.standing:
+            data = self.store.codec.encode(one.command)
+            await connection.execute(STAND, one.stream, one.name, one.every, one.command.TOPIC, data)
 
     async def fire(self, connection: Connection) -> datetime | None:
         """Deliver everything that is due; the due time of the next timer, None when there is none."""
@@ -98,6 +129,7 @@ class Timers:
             if any(row["silence"] for row in rows) and await reachability.put_off(connection):
                 continue
             outcomes = await self.bus.request([_request(row) for row in rows], ANSWER)
+            self._trouble.over()
             undecided = [row for row, o in zip(rows, outcomes, strict=True) if o.code in UNDECIDED]
             if undecided:
                 log_.error("timers put off", count=len(undecided), first=undecided[0]["topic"])

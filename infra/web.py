@@ -104,8 +104,8 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
 
 def _messages(runtime: Runtime) -> APIRouter:
     """What other programs may say and hear on the bus of this installation."""
-    written = document(runtime.system.outside, runtime.system.events.values(), runtime.settings.bus)
-    return messages(written, page(written))
+    system = runtime.system
+    return messages(lambda: document(system.outside, system.events.values(), runtime.settings.bus), page)
 
 
 def _objects(settings: Settings, secret: bytes, url: str) -> tuple[Objects, APIRouter | None]:

@@ -24,7 +24,7 @@ from gateway.edge import correlation
 from gateway.identity import Identity
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
-from infra import epoch, intake, offers, status
+from infra import cuts, epoch, intake, offers, status
 from infra.bus.messages import DeadLetter, Outcome, Request
 from infra.deadletters import listed, sent_again
 from infra.runtime import Runtime
@@ -96,9 +96,10 @@ class RuntimeWorld:
             async with self._engine.connect() as connection:
                 return [dict(row) for row in (await connection.execute(query)).mappings()]
 
-    async def history(self, log: str, stream: UUID) -> list[Recorded[Event]]:
+    async def history(self, log: str, stream: UUID, upto: datetime | None = None) -> list[Recorded[Event]]:
         async with _database():
-            return await self._runtime.store.history(log, stream)
+            events = await self._runtime.store.history(log, stream)
+            return await cuts.known(self._runtime.pool, log, events, upto) if upto else events
 
     async def recent(self, vo: str, after: int, limit: int) -> list[Recorded[Event]]:
         log = table("jobs")

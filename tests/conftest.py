@@ -46,10 +46,10 @@ def rabbitmq_server(servers: Servers) -> Iterator[RabbitMQ]:
     yield from _running(lambda: RabbitMQ(servers, "rabbitmq"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3_server(servers: Servers) -> Iterator[SeaweedFS]:
-    """SeaweedFS, with kill() and restart()."""
-    yield from _running(lambda: SeaweedFS(servers, "s3"))
+    """SeaweedFS, with kill() and restart(); not for all tests, for it takes an eighth of a core when nobody asks it."""
+    yield from _running(lambda: SeaweedFS(servers, f"s3-{next(_numbers)}"))
 
 
 @pytest.fixture

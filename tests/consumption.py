@@ -10,7 +10,7 @@ from domain.errors import Code, Refused
 from domain.job import Job
 from domain.messages import Event, Recorded
 from domain.values import job_number, partition
-from infra.bus.messages import Envelope, WireEvent
+from infra.bus.messages import Envelope, WireEvent, proven
 from infra.follower import Follower
 from infra.store import Connection, wired
 
@@ -68,7 +68,7 @@ async def packed(core: Installation, each: int = 2) -> list[Envelope]:
     """The whole log in envelopes of `each` events, as a relay sends them."""
     async with core.pool.acquire() as connection:
         rows = await core.store.read(connection, "jobs", 0)
-    epoch = await core.pool.fetchval("select epoch from installation")
+    epoch, key = await core.pool.fetchrow("select epoch, envelope_key from installation")
     parts: dict[int, list[WireEvent]] = defaultdict(list)
     for event in map(wired, rows):
         parts[partition(event.stream, PARTITIONS)].append(event)
@@ -77,7 +77,8 @@ async def packed(core: Installation, each: int = 2) -> list[Envelope]:
         previous = 0
         for start in range(0, len(part), each):
             pack = part[start : start + each]
-            envelopes.append(Envelope("jobs", epoch, number, previous, pack[0].position, pack[-1].position, pack))
+            whole = Envelope("jobs", epoch, number, previous, pack[0].position, pack[-1].position, pack)
+            envelopes.append(proven(whole, key))
             previous = pack[-1].position
     return sorted(envelopes, key=lambda envelope: envelope.first)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -18,6 +19,7 @@ from domain.values import subject
 from gateway.app import ROUTERS
 from gateway.ports import Principal
 from infra.app import CORE
+from infra.migrate import migrate
 from infra.serve import Running, running
 from infra.settings import settings
 from infra.system import System
@@ -93,6 +95,15 @@ class Pilot:
         answer = await self.call("reports", {"reports": [report | more], "alive": []})
         (result,) = answer["results"]
         return dict(result)
+
+
+async def with_few_partitions(database: str) -> str:
+    """A database whose consumers have four queues each on a broker: sixteen take seconds to be declared."""
+    pool = await asyncpg.create_pool(database, min_size=1, max_size=1)
+    await migrate(pool, CORE)
+    await pool.execute("update installation set partitions = 4")
+    await pool.close()
+    return database
 
 
 @pytest.fixture

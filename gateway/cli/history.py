@@ -49,10 +49,10 @@ def of_job(
     jobs, until = numbers(ids), moment_given(as_of)
 
     def each(session: Session, job: int) -> None:
-        answer = session.get(f"/api/v1/jobs/{job}/history", include_pilot="true" if pilot else None)
+        answer = session.get(f"/api/v1/jobs/{job}/history", include_pilot="true" if pilot else None, as_of=until)
         if len(jobs) > 1 and not json:
             out(f"job {job}", style="bold")
-        tell([{"job": job} | line for line in answer["lines"]], until, json)
+        tell([{"job": job} | line for line in answer["lines"]], json)
 
     told_each(jobs, each, json)
 
@@ -65,12 +65,11 @@ def of_pilot(stamp: Annotated[str, typer.Argument(metavar="STAMP")], as_of: AsOf
     """
     until = moment_given(as_of)
     with connected() as session:
-        tell(session.get(f"/api/v1/pilots/{quote(stamp, safe='')}/history")["lines"], until, json)
+        tell(session.get(f"/api/v1/pilots/{quote(stamp, safe='')}/history", as_of=until)["lines"], json)
 
 
-def tell(lines: Sequence[dict[str, Any]], until: datetime | None, json: bool) -> None:
-    """Print lines of a history, up to a moment."""
-    kept = [line for line in lines if until is None or (at := time_of(line["at"])) is None or at <= until]
+def tell(kept: Sequence[dict[str, Any]], json: bool) -> None:
+    """Print lines of a history."""
     width = room(sys.stdout)
     if json:
         json_lines(kept)
@@ -101,17 +100,17 @@ def _by(line: Mapping[str, Any]) -> str:
     return f"{actor}: {because}" if because else actor
 
 
-def moment_given(text: str) -> datetime | None:
-    """The moment a user named; without a zone it is that of this machine.
+def moment_given(text: str) -> str:
+    """The moment a user named, as the gateway reads it; without a zone it is that of this machine.
 
     Raises:
         typer.BadParameter: it is none.
     """
     if not text:
-        return None
+        return ""
     try:
         if len(text) <= 8 and ":" in text:
             text = f"{datetime.now().astimezone():%Y-%m-%d}T{text}"
-        return datetime.fromisoformat(text).astimezone()
+        return datetime.fromisoformat(text).astimezone().isoformat()
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text[:40]!r} is no time, expected for example 2026-11-21T09:30") from None

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -102,7 +102,7 @@ class Session:
 
     def lines(
         self, path: str, headers: Mapping[str, str], silence: float, end_when_quiet: bool = False, **parameters: Any
-    ) -> Iterator[str]:
+    ) -> Generator[str]:
         """The lines of an answer that does not end, as they come, until nothing came for `silence` seconds.
 
         Raises:

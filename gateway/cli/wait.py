@@ -1,9 +1,11 @@
-"""`job wait`: until jobs have ended, by looking at all of them at once, less and less often."""
+"""`job wait`: until jobs have ended, as the event stream tells it; now and then a look at all of them, to be sure."""
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
@@ -11,13 +13,19 @@ from rich.status import Status as Spinner
 
 from domain.errors import Code, Refused
 from domain.job import FINAL, Status
+from gateway.cli.follow import ENDS, head
+from gateway.cli.follow import ROUTE as EVENTS
 from gateway.cli.ids import SOME_FAILED, Ids, Json, numbers
 from gateway.cli.jobs import PAGE, ROUTE, pages
 from gateway.cli.output import Row, as_json, console, note, out
 from gateway.cli.session import Session, connected
+from gateway.cli.sse import messages
 
+AGAIN = "job.rescheduled"
 FEW = 20  # jobs that are asked for one by one
-FIRST_PAUSE, LONGEST_PAUSE = 0.3, 5.0  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.3, 5.0  # seconds between looks when there is no stream
+LOOK = 30.0  # seconds between looks at jobs of which the stream tells nothing
+QUIET = 2.0  # seconds without a word after which a listener who must be in time looks at the clock
 
 
 def add(app: typer.Typer) -> None:
@@ -46,7 +54,7 @@ def wait_for(session: Session, jobs: Sequence[int], timeout: float = 0) -> list[
     Raises:
         Refused: JOB_UNKNOWN, or NOT_ENDED after `timeout` seconds (0: never).
     """
-    started, pause = time.monotonic(), FIRST_PAUSE
+    started, pause, since = time.monotonic(), FIRST_PAUSE, head(session)
     ended: dict[int, Row] = {}
     with Spinner("", console=console(sys.stderr)) as spinner:
         while left := [job for job in jobs if job not in ended]:
@@ -59,9 +67,34 @@ def wait_for(session: Session, jobs: Sequence[int], timeout: float = 0) -> list[
             if timeout and over >= timeout:
                 still = next(job for job in jobs if job not in ended)
                 raise Refused(Code.NOT_ENDED, left=len(jobs) - len(ended), jobs=len(jobs), seconds=timeout, job=still)
-            time.sleep(min(pause, timeout - over) if timeout else pause)
-            pause = min(pause * 1.4, LONGEST_PAUSE)
+            rest = timeout - over if timeout else LOOK
+            try:
+                since, pause = listen(session, jobs, ended, since, min(rest, LOOK), bool(timeout)), FIRST_PAUSE
+            except Refused:  # there is no stream for us at the moment; when the gateway is away, the next look says so
+                time.sleep(min(pause, rest))
+                pause = min(pause * 1.4, LONGEST_PAUSE)
     return [ended[job] for job in jobs]
+
+
+def listen(
+    session: Session, jobs: Sequence[int], ended: Mapping[int, Row], since: int, seconds: float, timely: bool
+) -> int:
+    """Listen until all jobs are said to have ended, or for so many seconds; the position up to which we heard.
+
+    Raises:
+        Refused: the gateway does not let us listen.
+    """
+    every, end = set(jobs), time.monotonic() + seconds
+    living = every - ended.keys()
+    silence = min(seconds, QUIET) if timely else seconds
+    with closing(session.lines(EVENTS, {"Last-Event-ID": str(since)}, silence, end_when_quiet=True)) as lines:
+        for message in messages(takewhile(lambda _: time.monotonic() < end, lines)):
+            since = int(message.id) if message.id.isdecimal() else since
+            job, topic = message.data.get("job"), message.data.get("topic")
+            living = living - {job} if topic in ENDS else living | ({job} & every if topic == AGAIN else set())
+            if not living:
+                break
+    return since
 
 
 def rows_of(session: Session, jobs: Sequence[int]) -> dict[int, Row]:

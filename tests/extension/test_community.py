@@ -14,7 +14,7 @@ import httpx
 import pytest
 from community.app import system
 from community.calibration import Calibration
-from gateway_site import JOB, VO, Site, refusal, submitted
+from gateway_site import JOB, VO, Site, refusal, submitted, with_few_partitions
 
 from gateway.app import create
 from gateway.rights import walk
@@ -43,6 +43,7 @@ async def site(database: str, tmp_path: Path) -> AsyncIterator[Site]:
 async def either(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> AsyncIterator[Site]:
     """On each of the buses."""
     bus = request.getfixturevalue("rabbitmq") if request.param == "rabbitmq" else ""
+    await with_few_partitions(database)
     async with community(database, tmp_path, bus) as site:
         yield site
 

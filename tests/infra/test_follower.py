@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -145,6 +146,29 @@ async def test_envelopes_of_another_database_mean_nothing(core: Installation, co
     (envelope, *rest) = await packed(core)
     await consumer([msgspec.structs.replace(envelope, epoch=envelope.epoch - 1, last=10**6)])
     assert await effects(core) == []
+    await consumer([envelope, *rest])
+    assert await effects(core) == complete(3)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"last": 10**6, "events": []},
+        {"previous": 10**6, "last": 10**6 + 1},
+        {"proof": ""},
+        {"proof": "ä"},
+        {"events": []},
+    ],
+    ids=["beyond the log", "behind a gap of its own", "without proof", "with a strange proof", "emptied"],
+)
+async def test_an_envelope_that_nobody_made_who_reads_the_database_moves_no_consumer(
+    core: Installation, consumer: Consumer, forged: dict[str, Any]
+) -> None:
+    await history(core, 3)
+    (envelope, *rest) = await packed(core, each=10)
+    await consumer([msgspec.structs.replace(envelope, **forged)])
+    assert await effects(core) == []
+    assert await consumer.count("position") == 0
     await consumer([envelope, *rest])
     assert await effects(core) == complete(3)
 

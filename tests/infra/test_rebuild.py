@@ -17,10 +17,13 @@ from infra import rebuild as rebuilding
 from infra.app import CORE, everything
 from infra.rebuild import rebuild, verify
 from infra.runtime import Runtime, opened
+from infra.serve import end
 from infra.settings import settings
 from infra.store import Conflict
+from projections import activity
 
 VIEWS = [view.name for view in CORE.projections]
+FILLED = [view.name for view in CORE.projections if view.log in ("jobs", "pilots")]  # by what is written here
 NAMES = """select array_agg(name order by name) from (
     select conname as name from pg_constraint where conrelid = $1::regclass
     union select indexrelid::regclass::text from pg_index where indrelid = $1::regclass) x"""
@@ -37,9 +40,7 @@ async def busy(runtime: Runtime) -> AsyncIterator[Runtime]:
     """Everything runs."""
     tasks = await everything(runtime)
     yield runtime
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(tasks)
 
 
 class Writers:
@@ -80,7 +81,7 @@ async def settled(runtime: Runtime) -> None:
             last = await runtime.pool.fetchval("select max(position) from log_jobs")
             counted = await runtime.pool.fetchval("select sum(events) from activity")
             wanted = await runtime.pool.fetchval(
-                "select count(*) from log_jobs where topic = any($1)", list(CORE.projections[-1].topics)
+                "select count(*) from log_jobs where topic = any($1)", list(activity.projection.topics)
             )
             if last == before and counted == wanted:
                 return
@@ -102,7 +103,7 @@ async def test_every_view_is_rebuilt_while_writers_write_and_equals_a_fold_from_
     await settled(busy)
     assert {view: await verify(busy, view) for view in VIEWS} == {view: [] for view in VIEWS}
     assert {view: await busy.pool.fetchval(NAMES, view) for view in VIEWS} == names
-    assert all([await busy.pool.fetchval(f"select count(*) from {view}") for view in VIEWS])
+    assert all([await busy.pool.fetchval(f"select count(*) from {view}") for view in FILLED])
     assert await busy.pool.fetchval("select count(*) from parked") == 0
 
 

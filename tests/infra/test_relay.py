@@ -15,6 +15,7 @@ from domain.values import partition
 from infra import relay as relaying
 from infra.bus.messages import Envelope, WireEvent
 from infra.relay import PACK, Relay
+from infra.serve import end
 
 PARTITIONS = 16
 
@@ -66,9 +67,7 @@ async def running(core: Installation, *buses: Exchange) -> AsyncIterator[list[as
     try:
         yield tasks
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from installation import Installation, fact, on_18, on_either, submit, submitted  # noqa: F401
 
 from domain.errors import Code, Refused
-from domain.job import Job, KillJob
+from domain.job import Job
 from domain.messages import Event, Origin
 from domain.pilot import Pilot, RequestPilot
 from domain.values import job_stream
@@ -180,14 +180,6 @@ async def test_an_event_says_who_asked_why_and_with_which_token(core: Installati
         correlation,
         "t-17",
     )
-
-
-async def test_a_history_can_be_cut_at_a_moment(core: Installation) -> None:
-    await core.ask(submit(1))
-    await core.ask(KillJob(1))
-    whole = await core.store.history("jobs", job_stream(1))
-    assert [event.event.TOPIC for event in whole] == ["job.submitted", "job.killed"]
-    assert await core.store.history("jobs", job_stream(1), whole[0].at) == whole[:1]
 
 
 async def test_rows_are_read_in_order_of_position_between_bounds_and_of_some_partitions(core: Installation) -> None:

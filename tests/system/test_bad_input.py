@@ -134,6 +134,7 @@ async def test_bad_input_is_told_apart_and_harms_nobody(fleet: Fleet, rabbitmq: 
         await with_headers(fleet)
         expected = await over_amqp(rabbitmq)
         strays = [Envelope("jobs", await epoch(pool), partition, 0, 10, 10) for partition in (99, -1)]
+        strays += [Envelope("jobs", await epoch(pool), 3, 0, 10**9, 10**9)]  # beyond whatever the log has
         async with await aio_pika.connect(rabbitmq) as connection:
             channel = await connection.channel()
             for stray in strays * 20:

@@ -1,11 +1,14 @@
 """What users do with their jobs, over a whole system."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.cli.wait import rows_of
 from gateway.cli.watch import fresh
 
 DAY_BEFORE = "2020-01-01T00:00"
@@ -140,6 +143,27 @@ def test_waiting_tells_the_good_from_the_bad(spinor: Any, site: Any, nobody_wait
     assert {row["job"] for row in map(json.loads, spinor("job", "wait", *jobs, "--json").stdout.splitlines())} == {
         bad, good,
     }  # fmt: skip
+
+
+def test_who_waits_hears_of_the_end_and_does_not_look_time_after_time(
+    spinor: Any, site: Any, nobody_waits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[list[int]] = []
+
+    def looked(session: Any, jobs: list[int]) -> Any:
+        looks.append(list(jobs))
+        return rows_of(session, jobs)
+
+    monkeypatch.setattr("gateway.cli.wait.rows_of", looked)
+    (job,) = submitted(spinor)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(spinor, "job", "wait", job)
+        while not looks:
+            time.sleep(0.01)
+        time.sleep(1)
+        site.pilot("p-heard").run()
+        assert waiting.result(60).exit_code == 0
+    assert looks == [[int(job)], [int(job)]]
 
 
 def test_waiting_ends_with_the_time(spinor: Any) -> None:
