@@ -23,10 +23,11 @@ KINDS: dict[Kind, frozenset[str]] = {
     Kind.POLICY: frozenset({
         "job-not-yours", "rescheduled-too-often", "too-many", "too-many-held", "too-large", "sandbox-too-large",
         "forbidden", "suspended", "held-too-long", "waited-too-long", "job-attempt", "job-state",
+        "quota", "data-forbidden", "replica-last",
     }),
     Kind.STORAGE: frozenset({
         "objects-away", "objects-refused", "sandbox-unknown", "sandbox-mismatch", "sandbox-download", "sandbox-upload",
-        "no-output", "requests-failed",
+        "no-output", "requests-failed", "storage-away", "storage-refused", "se-refuses", "not-stored", "file-lost",
     }),
     Kind.SITE: frozenset({"pilot-lost", "pilot-restarted", "pilot-stopped", "payload-lost", "disk-full"}),
     Kind.USER: frozenset({"killed"}),
@@ -36,7 +37,8 @@ PASSING = frozenset({
     "pilot-lost", "pilot-restarted", "pilot-stopped", "payload-lost", "sandbox-download", "sandbox-upload", "disk-full",
 })  # fmt: skip
 RETRYABLE = PASSING | {
-    "bus-away", "database-away", "objects-away", "busy", "deadline", "too-many-held", "gateway-away", "broken",
+    "bus-away", "database-away", "objects-away", "storage-away", "se-refuses",
+    "busy", "deadline", "too-many-held", "gateway-away", "broken",
 }  # fmt: skip
 
 
