@@ -142,6 +142,8 @@ class Code(Enum):
     VO_BROKEN = Advice("the configuration of {vo} cannot be read: {field}: {problem}", Who.OPERATOR,
                        "spinor config show /registry/{vo}, or spinor config rollback")  # fmt: skip
     VO_UNKNOWN = Advice("there is no VO {vo} here", Who.USER, "spinor vo list")
+    COMPUTE_TOKEN = Advice("{vo} gets no token for {audience}: {problem}", Who.OPERATOR,
+                           "correct Registry.{vo}.idp, or tell the administrators of its provider")  # fmt: skip
     # the system
     BUS_AWAY = Advice("the message bus cannot be reached", Who.OPERATOR, "spinor doctor")
     DATABASE_AWAY = Advice("the database cannot be reached, or its disk is full", Who.OPERATOR, "spinor doctor")

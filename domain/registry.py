@@ -150,6 +150,11 @@ class VoRegistry(Section):
         found = self.groups.get(group)
         return frozenset(found.properties) if found else frozenset()
 
+    def whom_to_ask(self) -> str:
+        """Who can help people of the VO, in one line."""
+        told = self.support
+        return ", ".join(each for each in (told.email, told.webpage) if each) or told.message
+
     def contradictions(self) -> Iterator[tuple[tuple[str, ...], str, str, tuple[str, ...]]]:
         """What does not fit together inside: the names that lead there, the problem, what was meant, what there is."""
         known = tuple(self.groups)

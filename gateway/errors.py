@@ -44,6 +44,7 @@ STATUS: Mapping[Code, int] = {
     Code.NOT_RUNNING: 409,
     Code.BULK_GONE: 409,
     Code.NOT_UNDONE: 409,
+    Code.COMPUTE_TOKEN: 502,
     Code.METHOD: 405,
     Code.PILOT_SECRET_OLD: 403,
     Code.PILOT_GONE: 410,

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from domain.errors import Code, Refused
 from domain.suspension import Kind, Resume, Running, Suspend, SuspensionCommand
+from domain.values import subject
 from gateway.fields import Body, Text
 from gateway.keys import Key, Keyed
 from gateway.ports import Outside, Principal, Row, World
@@ -32,7 +33,7 @@ class Whom(Body):
 
 
 class Suspended(Whom):
-    """Why, until when, and what becomes of jobs that run."""
+    """Why, until when, and what becomes of jobs that run: as the VO's policy says, unless it is said here."""
 
     until: AwareDatetime | None = None
     running: Running | None = None
@@ -50,7 +51,7 @@ async def suspend(who: Manager, key: Keyed, outside: Outside, body: Suspended) -
     name, label = await _named(outside, who, body)
     if body.kind is Kind.USER and name == who.subject:
         raise Refused(Code.SUSPENSION, problem="nobody suspends themselves: ask another manager")
-    running = body.running or Running.RUN
+    running = body.running or _policy(outside, who.vo)
     command = Suspend(who.vo, body.kind, name, body.reason, label, _whole(body.until), running)
     return await _done(outside, who, key, command)
 
@@ -70,6 +71,11 @@ async def _done(world: World, who: Principal, key: Key, command: SuspensionComma
         raise answer.refusal
     (row,) = await world.read(suspensions.one(command.vo, command.kind.value, command.name))
     return _shown(row)
+
+
+def _policy(world: World, vo: str) -> Running:
+    registry = world.configuration().registry.get(vo)
+    return Running.KILL if registry and registry.suspension.running_jobs == "kill" else Running.RUN
 
 
 async def _named(world: World, who: Principal, whom: Whom) -> tuple[str, str]:
@@ -97,6 +103,8 @@ async def _users(world: World, vo: str, name: str) -> dict[str, str]:
     """The users of a VO whom this name or pseudonym may mean, as far as the VO has heard of them."""
     if re.fullmatch(PSEUDONYM, name):
         return {name: ""}
+    if typed := _typed(world, vo, name):
+        return typed
     owners = select(jobs.c.owner, jobs.c.owner_name).where(jobs.c.vo == vo).distinct().limit(10)
     named = await world.read(owners.where(jobs.c.owner_name == name))
     kept = suspensions.suspensions
@@ -107,6 +115,16 @@ async def _users(world: World, vo: str, name: str) -> dict[str, str]:
     came = await world.read(seen.distinct().limit(10))
     found = {row["owner"]: row["owner_name"] for row in named} | {row["name"]: row["label"] for row in before}
     return found | {row["subject"]: name for row in came}
+
+
+def _typed(world: World, vo: str, name: str) -> dict[str, str]:
+    """Those of the VO's registry that this name or subject means."""
+    registry = world.configuration().registry.get(vo)
+    if registry is None:
+        return {}
+    issuer = registry.idp.issuer if registry.idp else "spinor"
+    found = ((sub, user.preferred_username) for sub, user in registry.users.items())
+    return {subject(vo, issuer, sub): label for sub, label in found if name in (sub, label)}
 
 
 def _whole(until: datetime | None) -> datetime | None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from domain.job import HOLDABLE, FreeJob, HoldJob, Job, KillJob
 from domain.messages import Command, Later, Recorded
+from domain.session import EndSession
 from domain.suspension import PART, Kind, Resume, Suspension, Sweep, SweepAgain, hold_code
 from domain.values import job_number
 from handlers.policy import Policy, Rows
@@ -43,6 +44,14 @@ def see_to_the_next_jobs(
     last = jobs_of_suspended[-1]["job"] if jobs_of_suspended else before
     count = len(jobs_of_suspended)
     yield Sweep(event.vo, facts.kind, facts.name, facts.round, last, count, count < PART)
+
+
+@policy
+def end_sessions(
+    event: Recorded[Suspension.Suspended | Suspension.Swept], sessions_of_suspended: Rows
+) -> Iterator[Command]:
+    for row in sessions_of_suspended:
+        yield EndSession(row["session"], "suspended")
 
 
 @policy

@@ -89,6 +89,7 @@ JOBS = System(
         "sandboxes_freed": sandboxes.freed_by,
         "jobs_of_suspended": suspensions.next_jobs,
         "suspensions_of_job": suspensions.of_job,
+        "sessions_of_suspended": suspensions.sessions_of,
     },
     services={MakeSubmission: submitting.service, Purge: purging.service},
 )

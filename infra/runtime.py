@@ -98,7 +98,8 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         configuration = await loaded(system, store, wakes, settings.vo)
         yield Runtime(
             system, settings, pool, store, Decider(system, store), bus, wakes, Liveness(pool),
-            Suspensions(pool, wakes), Proofs(pool), configuration, Resources(pool, wakes), partitions, url, migrated,
+            Suspensions(pool, wakes, configuration), Proofs(pool), configuration, Resources(pool, wakes), partitions,
+            url, migrated,
         )  # fmt: skip
 
 

@@ -62,8 +62,8 @@ class Submissions:
         command = self.store.codec.command(request.topic, request.data)
         assert isinstance(command, MakeSubmission)
         who = principal(request)
-        if standing := self.barred.of(who.vo, who.subject, who.group):
-            raise standing.refusal("an operator of your VO")
+        if refusal := self.barred.refusal(who.vo, who.subject, who.group):
+            raise refusal
         accepted = await asyncio.to_thread(understood, _source(command), self.limits, who)
         if accepted.rejected:
             first, every = first_fault(accepted)

@@ -214,8 +214,7 @@ class RuntimeWorld:
             return list(await self._runtime.proofs.of(vo, stamp))
 
     def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> Refused | None:
-        found = self._runtime.suspensions.of(vo, subject, group, alone=alone)
-        return found.refusal("an operator of your VO") if found else None
+        return self._runtime.suspensions.refusal(vo, subject, group, alone=alone)
 
     def configuration(self) -> Configuration:
         return self._runtime.configuration.current

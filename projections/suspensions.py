@@ -27,7 +27,9 @@ from domain.suspension import PART, Kind, Running, Suspension, hold_code
 from domain.values import job_number
 from projections.jobs import jobs, metadata
 from projections.projection import Add, Key, Projection, Values
+from projections.sessions import sessions
 
+MOST_SESSIONS = 10_000  # ended in one transaction; what is left ends with the next part
 suspensions = Table(
     "suspensions",
     metadata,
@@ -121,6 +123,18 @@ def next_jobs(event: Recorded[Any]) -> Select[Any]:
     ]  # one walk along the index of each status, none further than a part
     every = union_all(*(select(one) for one in some)).subquery()
     return select(every).order_by(every.c.job).limit(PART)
+
+
+def sessions_of(event: Recorded[Any]) -> Select[Any]:
+    """The sessions that live and belong to whoever is suspended; whoever suspends a VO keeps theirs, to resume it."""
+    facts, told, whose = event.event, suspensions.c, sessions.c
+    if getattr(facts, "freeing", False):
+        return select(whose.session).where(false())
+    theirs = {Kind.USER: whose.subject, Kind.GROUP: whose.group_name, Kind.VO: whose.vo}[facts.kind] == facts.name
+    row = and_(told.vo == event.vo, told.kind == facts.kind.value, told.name == facts.name)
+    query = select(whose.session).join_from(sessions, suspensions, row).where(whose.vo == event.vo, theirs)
+    alive = query.where(whose.ended_at.is_(None), whose.until > event.at)
+    return alive.where(literal("user:") + whose.subject != told.author).order_by(whose.session).limit(MOST_SESSIONS)
 
 
 def of_job(event: Recorded[Any]) -> Select[Any]:

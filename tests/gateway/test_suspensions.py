@@ -2,12 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import httpx
 from gateway_site import ALL, JOB, VO, Site, refusal, submitted
 
+from domain.configuration import ChangeConfiguration
+from domain.session import OpenSession
 from domain.values import subject
+from gateway.ports import Principal
+from projections import sessions
 
+NORMAL = {"properties": ["NormalUser"]}
+CONFIGURES = {"properties": ["CSAdministrator"]}
 ROUTE = "/api/v1/suspensions"
 ANN = {"kind": "user", "name": "ann", "reason": "a stolen laptop"}
 
@@ -155,6 +163,53 @@ async def test_a_job_that_comes_back_while_its_owner_is_suspended_is_held(site: 
     await boss.post(f"{ROUTE}/resume", json=ANN)
     match = await pilot.offer()
     assert (match["job"], match["attempt"]) == (job, 2)
+
+
+async def test_sessions_end_and_the_one_who_suspends_a_vo_keeps_theirs(site: Site) -> None:
+    boss, later = await site.user("boss", *ALL), datetime.now(UTC) + timedelta(days=1)
+    opened = {}
+    for name in ("ann", "boss"):
+        opened[name] = uuid4()
+        who = Principal("user", subject(VO, "test", name), VO)
+        command = OpenSession(opened[name], "device", who.subject, name, f"{VO}:{name}", "lhcb_user", later)
+        (answer,) = await site.world.ask(who, [(uuid4(), command)])
+        assert answer.refusal is None
+    await suspended(boss, kind="vo", name=VO, reason="an incident")
+    async with asyncio.timeout(60):
+        while True:
+            rows = {n: (await site.world.read(sessions.one(session)))[0]["reason"] for n, session in opened.items()}
+            if rows["ann"]:
+                break
+            await asyncio.sleep(0.1)
+    assert rows == {"ann": "suspended", "boss": None}
+
+
+async def configured(site: Site, registry: dict[str, Any]) -> None:
+    """The registry of the VO, as the operator writes it."""
+    root = Principal("user", "root", "", rights=frozenset({"CSAdministrator"}))
+    command = ChangeConfiguration(site.work.runtime.configuration.revision, {f"/registry/{VO}": registry})
+    (answer,) = await site.world.ask(root, [(uuid4(), command)])
+    assert answer.refusal is None, answer.refusal
+    await site.work.runtime.configuration.load()
+    await site.work.runtime.suspensions.read()
+
+
+async def test_the_configuration_suspends_people_and_says_whom_to_ask_and_what_becomes_of_running_jobs(
+    site: Site,
+) -> None:
+    ann, boss = await site.user("ann"), await site.user("boss", *ALL)
+    await configured(site, {
+        "idp": {"issuer": "https://idp.example.org", "client_id": "spinor"}, "default_group": "lhcb_user",
+        "groups": {"lhcb_user": NORMAL, "prod": NORMAL | {"suspended": True}, "ops": CONFIGURES},
+        "users": {"sub-7": {"preferred_username": "zoe", "suspended": True}},
+        "support": {"email": "help@example.org"}, "suspension": {"running_jobs": "kill"},
+    })  # fmt: skip
+    zoe = Principal("user", subject(VO, "https://idp.example.org", "sub-7"), VO, "zoe", "lhcb_user")
+    told = refusal(await (await site.client(site.world.issue(zoe, 60))).get("/api/v1/whoami"), 403, "suspended")
+    assert (told["name"], told["next"]) == ("zoe", "ask help@example.org")
+    refusal(await (await site.user("ann", group="prod")).get("/api/v1/whoami"), 403, "suspended")
+    assert (await ann.get("/api/v1/whoami")).status_code == 200
+    assert (await suspended(boss, name="zoe"))["running"] == "kill"
 
 
 async def test_who_may_suspend_whom(site: Site) -> None:
