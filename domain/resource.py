@@ -4,10 +4,10 @@ A status is said for one VO, or by whoever runs the installation for all of them
 that was set for a while gives way to the last one that was set for good.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 from msgspec import Struct
@@ -57,11 +57,9 @@ class Access(StrEnum):
 
 STORAGE = (Access.READ, Access.WRITE, Access.CHECK, Access.REMOVE)
 LEVEL = {status: -number for number, status in enumerate(ResourceStatus)}
-GOOD = frozenset({ResourceStatus.ACTIVE, ResourceStatus.DEGRADED})
-OF_STORAGE = {
-    ResourceStatus.PROBING: frozenset({Access.CHECK}),
-    ResourceStatus.DRAINING: frozenset(STORAGE) - {Access.WRITE},
-}
+DOUBTED = frozenset({ResourceStatus.PROBING, ResourceStatus.BANNED})
+PROBED_AFTER, BANNED_AFTER = 2, 3  # jobs that fail at once, one after the other
+PROBED_FOR, BANNED_FOR, LONGEST_BAN = timedelta(hours=1), timedelta(minutes=30), timedelta(days=1)
 
 
 class ResourceCommand(Command, frozen=True):
@@ -95,6 +93,23 @@ class ExpireResourceStatus(ResourceCommand, frozen=True):
     round: int
 
 
+class NoteFailure(ResourceCommand, frozen=True):
+    """A job failed there at once, and jobs like it do well elsewhere."""
+
+    TOPIC = "resource.note-failure"
+    job: int
+    attempt: int
+    code: str
+    seconds: float
+
+
+class NoteSuccess(ResourceCommand, frozen=True):
+    """A job went well there after others had failed at once."""
+
+    TOPIC = "resource.note-success"
+    job: int
+
+
 class Said(Struct, frozen=True):
     """A status, why, by whom, until when; `round` counts what was said of the resource."""
 
@@ -115,6 +130,9 @@ class Resource(Aggregate, frozen=True):
     round: int = 0
     now: Mapping[Access, Said] = {}
     good: Mapping[Access, Said] = {}  # the last ones that were said for good
+    failures: int = 0  # at once, one after the other
+    bans: int = 0  # for that
+    last: tuple[int, int] = (0, 0)  # job and attempt that failed last
 
     class StatusSet(Event, frozen=True):
         """Somebody, or a policy, set a status."""
@@ -148,6 +166,28 @@ class Resource(Aggregate, frozen=True):
         round: int
         author: str
         author_name: str = ""
+
+    class FailedFast(Event, frozen=True):
+        """One more job failed there at once; `failures` of them, one after the other."""
+
+        TOPIC = "resource.failed-fast"
+        scope: str
+        kind: ResourceKind
+        name: str
+        job: int
+        attempt: int
+        code: str
+        seconds: float
+        failures: int
+
+    class WorkedAgain(Event, frozen=True):
+        """A job went well there: what failed before counts no more."""
+
+        TOPIC = "resource.worked-again"
+        scope: str
+        kind: ResourceKind
+        name: str
+        job: int
 
     def decide(self, command: Command, origin: Origin) -> Decision:
         """As every aggregate; and nobody speaks for another VO, few for all of them."""
@@ -190,16 +230,59 @@ class Resource(Aggregate, frozen=True):
             self.round + 1, back.author, back.author_name,
         )  # fmt: skip
 
+    def note_failure(self, command: NoteFailure, origin: Origin) -> Decision:
+        """Twice at once: only few jobs go there. Three times: none, for a while that doubles each time."""
+        if self.last == (command.job, command.attempt):
+            return
+        failures = self.failures + 1
+        yield Resource.FailedFast(
+            command.scope, command.kind, command.name, command.job, command.attempt, command.code,
+            command.seconds, failures,
+        )  # fmt: skip
+        if failures < PROBED_AFTER:
+            return
+        banned = failures >= BANNED_AFTER
+        term = min(BANNED_FOR * 2**self.bans, LONGEST_BAN) if banned else PROBED_FOR
+        status = ResourceStatus.BANNED if banned else ResourceStatus.PROBING
+        reason = f"{failures} jobs failed here at once ({command.code}), jobs like them do well elsewhere"
+        about = (command.scope, command.kind, command.name)
+        yield from self.set(
+            SetResourceStatus(*about, status, reason, (origin.at + term).replace(microsecond=0)), origin
+        )
+
+    def note_success(self, command: NoteSuccess, origin: Origin) -> Decision:
+        """What a policy said because of failures is taken back; what a person said stays."""
+        if not self.failures:
+            return
+        about = (command.scope, command.kind, command.name)
+        yield Resource.WorkedAgain(*about, command.job)
+        old = self.now.get(Access.ALL, Said())
+        if old.status in DOUBTED and not _by_person(old):
+            yield from self.set(SetResourceStatus(*about, ResourceStatus.ACTIVE, "jobs do well here again"), origin)
+
     def evolve(self, event: Recorded[Event]) -> Self:
         """The resource after the event."""
         facts = event.event
-        if not isinstance(facts, Resource.StatusSet | Resource.StatusExpired):
-            return self
+        match facts:
+            case Resource.FailedFast():
+                return replace(self, failures=facts.failures, last=(facts.job, facts.attempt))
+            case Resource.WorkedAgain():
+                return replace(self, failures=0, bans=0)
+            case Resource.StatusSet() | Resource.StatusExpired():
+                return self._said(facts)
+        return self
+
+    def _said(self, facts: "Resource.StatusSet | Resource.StatusExpired") -> Self:
         until = facts.until if isinstance(facts, Resource.StatusSet) else None
         said = Said(facts.status, facts.reason, facts.author, facts.author_name, until, facts.round)
         now = {**self.now, facts.access: said}
         good = {**self.good, facts.access: said} if until is None else self.good
-        return replace(self, round=facts.round, now=now, good=good)
+        after = replace(self, round=facts.round, now=now, good=good)
+        if isinstance(facts, Resource.StatusSet) and facts.status is ResourceStatus.ACTIVE:
+            return replace(after, failures=0, bans=0)
+        if facts.status is ResourceStatus.BANNED and not _by_person(said):
+            return replace(after, bans=self.bans + 1)
+        return after
 
 
 def _accesses(command: SetResourceStatus, origin: Origin) -> tuple[Access, ...]:
@@ -221,74 +304,3 @@ def _accesses(command: SetResourceStatus, origin: Origin) -> tuple[Access, ...]:
 
 def _by_person(said: Said) -> bool:
     return bool(said.author) and ":" not in said.author and said.author != "timer"
-
-
-class Standing(NamedTuple):
-    """A status that counts, as every process knows it. `event` is the one that said so."""
-
-    scope: str
-    kind: ResourceKind
-    name: str
-    access: Access
-    status: ResourceStatus
-    reason: str = ""
-    author: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    event: UUID | None = None
-
-
-class Usable(NamedTuple):
-    """Whether something may be used, and the worst that is said of it, if anything is.
-
-    What is Probing may be used, but only a little: whoever asks has to bound it.
-    """
-
-    ok: bool
-    standing: Standing | None = None
-
-    @property
-    def probing(self) -> bool:
-        """Whether it is to be used for a few attempts only."""
-        return self.standing is not None and self.standing.status is ResourceStatus.PROBING
-
-
-Statuses = Mapping[tuple[str, ResourceKind, str, Access], Standing]
-Place = tuple[ResourceKind, str]
-FREE = Usable(True)
-
-
-def usable(statuses: Statuses, vo: str, places: Iterable[Place], access: Access = Access.ALL) -> Usable:
-    """Whether a VO may use all of these places together, and the worst status among them.
-
-    `statuses` holds those that are not Active; what is not in it is. For storage elements name the access.
-    """
-    worst: Standing | None = None
-    for kind, name in places if statuses else ():
-        for scope in (EVERYWHERE, vo):
-            found = statuses.get((scope, kind, name, access))
-            if found and (worst is None or LEVEL[found.status] < LEVEL[worst.status]):
-                worst = found
-    return FREE if worst is None else Usable(_allows(worst, access), worst)
-
-
-def places(site: str = "", ce: str = "", queue: str = "", node: str = "", pilot: str = "") -> list[Place]:
-    """Where a pilot stands, from the largest to the smallest; what is not known is left out.
-
-    A queue is known within its computing element, a node within its site.
-    """
-    found = [(ResourceKind.SITE, site), (ResourceKind.CE, ce), (ResourceKind.QUEUE, f"{ce}/{queue}" if queue else ""),
-             (ResourceKind.NODE, node_name(site, node)), (ResourceKind.PILOT, pilot)]  # fmt: skip
-    return [(kind, name) for kind, name in found if name]
-
-
-def node_name(site: str, host: str) -> str:
-    """A machine's name as a resource; hosts of different sites may be called alike."""
-    return f"{site}/{host}" if host else ""
-
-
-def _allows(standing: Standing, access: Access) -> bool:
-    status = standing.status
-    if standing.kind is ResourceKind.SE:
-        return status in GOOD or access in OF_STORAGE.get(status, frozenset())
-    return status in GOOD or status is ResourceStatus.PROBING

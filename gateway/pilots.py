@@ -12,12 +12,14 @@ from fastapi import APIRouter
 
 from domain.errors import Code, Refused
 from domain.pilot import RENEWED_FOR, SECRET_GOOD_FOR, RequestPilot, RevokePilot, Status
+from domain.usable import places
 from domain.values import pilot_stream
 from gateway.fields import AsOf, Body, Filter, Page, PilotInPath, Stamp, Text
 from gateway.keys import Keyed
 from gateway.ports import Outside, Row
+from gateway.resources import shown
 from gateway.rights import Administrator, User, only
-from projections import assignments, jobs, pilots
+from projections import assignments, jobs, pilots, resource_status
 from projections.history import lines
 
 router = APIRouter(prefix="/api/v1/pilots", tags=["pilots"])
@@ -48,7 +50,7 @@ async def listed(who: User, outside: Outside, status: Filter = "", limit: Page =
 
 @router.get("/{stamp}")
 async def one(who: User, outside: Outside, stamp: PilotInPath) -> Json:
-    """A pilot, when it was heard of last, and the jobs it got, as far as the asker may see them."""
+    """A pilot, what is said of it and its place, when it was heard of last, and the jobs it got, as far as the asker may see them."""
     rows = await outside.read(pilots.one(who.vo, stamp))
     if not rows:
         raise Refused(Code.PILOT_UNKNOWN, pilot=stamp)
@@ -58,14 +60,14 @@ async def one(who: User, outside: Outside, stamp: PilotInPath) -> Json:
     stream = pilot_stream(who.vo, stamp)
     heard = await outside.last_heard([stream])
     proofs = await outside.proofs(who.vo, stamp)
-    return (
-        _shown(rows[0])
-        | _credential(rows[0], proofs)
-        | {
-            "heard_at": heard[stream][0] if stream in heard else None,
-            "jobs": await outside.read(query),
-        }
-    )
+    told = _shown(rows[0]) | _credential(rows[0], proofs)
+    here = places(told["site"], told["ce"], told["queue"], told["node"].get("hostname", ""), stamp)
+    standing = await outside.read(resource_status.at(who.vo, here))
+    return told | {
+        "standing": [shown(row) for row in standing],
+        "heard_at": heard[stream][0] if stream in heard else None,
+        "jobs": await outside.read(query),
+    }
 
 
 @router.get("/{stamp}/history")

@@ -18,6 +18,7 @@ from domain.submission import MakeSubmission
 from domain.suspension import Suspension
 from gateway.app import ROUTERS
 from handlers import (
+    black_holes,
     bulk_actions,
     deadlines,
     lost_pilots,
@@ -49,6 +50,7 @@ from projections import (
     resource_status,
     sandboxes,
     sessions,
+    suspects,
     suspensions,
 )
 from projections import bulk_actions as bulk
@@ -67,6 +69,7 @@ JOBS = System(
         suspending.policy,
         suspending.jobs,
         resource_terms.policy,
+        black_holes.policy,
     ),
     projections=(
         jobs.projection,
@@ -81,9 +84,12 @@ JOBS = System(
         sandboxes.used,
         suspensions.projection,
         resource_status.projection,
+        suspects.projection,
     ),
     routers=ROUTERS,
     lookups={
+        "failed_at": suspects.failed_at,
+        "suspected_at": suspects.suspected_at,
         "jobs_of_pilot": assignments.held_by_pilot,
         "uses_of_sandbox": sandboxes.uses_of,
         "sandboxes_freed": sandboxes.freed_by,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 import asyncpg
 import structlog
 
-from domain.resource import Access, Place, Statuses, Usable, usable
+from domain.resource import Access
+from domain.usable import Place, Statuses, Usable, usable
 from infra.store import TROUBLE
 from infra.views import DIALECT
 from infra.wake import Wakes

@@ -146,8 +146,14 @@ def _expired(facts: Resource.StatusExpired) -> str:
     return f"{_resource(facts)} is {facts.status} again: the time of {facts.former} is over"
 
 
-def _resource(facts: Resource.StatusSet | Resource.StatusExpired) -> str:
-    access = "" if facts.access is Access.ALL else f" ({facts.access})"
+def _failed_fast(facts: Resource.FailedFast) -> str:
+    return (
+        f"job {facts.job} failed {facts.seconds:.0f} s after its match at {_resource(facts)}, number {facts.failures}"
+    )
+
+
+def _resource(facts: Any) -> str:
+    access = "" if getattr(facts, "access", Access.ALL) is Access.ALL else f" ({facts.access})"
     return f"{facts.kind} {facts.name}{access}" + (f" in {facts.scope}" if facts.scope else "")
 
 
@@ -187,6 +193,10 @@ SENTENCES: Sentences = {
     Resource.StatusExpired: _expired,
     Pilot.Revoked: lambda facts: (
         f"pilot {facts.stamp} was revoked{_reason(facts)}; its secret is good for nothing more"
+    ),
+    Resource.FailedFast: _failed_fast,
+    Resource.WorkedAgain: lambda facts: (
+        f"job {facts.job} went well at {_resource(facts)}: failures before count no more"
     ),
     Pilot.Lost: lambda facts: f"pilot {facts.stamp} went silent",
 }

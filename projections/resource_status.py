@@ -1,14 +1,16 @@
 """What may be used: the status of every resource of which one was said, with its reason, author, begin and end."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Index, Integer, Select, Table, Text, Uuid, select
+from sqlalchemy import Column, DateTime, Index, Integer, Select, Table, Text, Uuid, and_, false, or_, select
 
 from domain.messages import Recorded
-from domain.resource import EVERYWHERE, Access, Resource, Standing
+from domain.resource import EVERYWHERE, Access, Resource
 from domain.resource import ResourceKind as Kind
 from domain.resource import ResourceStatus as Status
+from domain.usable import Place, Standing
 from projections.jobs import metadata
 from projections.projection import Key, Projection, Values
 
@@ -72,6 +74,13 @@ def one(scope: str, kind: str, name: str) -> Select[Any]:
     table = resource_status.c
     query = select(resource_status).where(table.scope == scope, table.kind == kind, table.name == name)
     return query.order_by(table.access)
+
+
+def at(vo: str, places: Iterable[Place]) -> Select[Any]:
+    """What is said to a VO of any of these places and is not Active, worst places first as they were named."""
+    table = resource_status.c
+    here = or_(*(and_(table.kind == kind.value, table.name == name) for kind, name in places), false())
+    return not_active().where(table.scope.in_([EVERYWHERE, vo]), here).order_by(table.kind.desc(), table.scope)
 
 
 def standing(row: Any) -> Standing:

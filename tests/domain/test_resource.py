@@ -9,17 +9,18 @@ from scenario import BEGIN, Scenario
 
 from domain.errors import Code
 from domain.resource import (
+    BANNED_FOR,
     EVERYWHERE,
     INSTALLATION,
     LEVEL,
+    PROBED_FOR,
     STORAGE,
     Access,
     ExpireResourceStatus,
+    NoteFailure,
+    NoteSuccess,
     Resource,
     SetResourceStatus,
-    Standing,
-    places,
-    usable,
 )
 from domain.resource import (
     ResourceKind as Kind,
@@ -27,6 +28,7 @@ from domain.resource import (
 from domain.resource import (
     ResourceStatus as Status,
 )
+from domain.usable import Standing, places, usable
 from domain.values import resource_stream
 
 CERN = ("lhcb", Kind.SITE, "LCG.CERN.cern")
@@ -168,3 +170,53 @@ def test_a_place_is_usable_when_nothing_that_concerns_it_forbids_it(every: list[
 def test_what_a_status_means_for_the_accesses_of_a_storage_element(status: Status, allowed: set[Access]) -> None:
     known = {("lhcb", Kind.SE, "EOS", each): standing("lhcb", Kind.SE, "EOS", status, each) for each in STORAGE}
     assert {each for each in STORAGE if usable(known, "lhcb", [(Kind.SE, "EOS")], each).ok} == allowed
+
+
+PILOT = ("lhcb", Kind.PILOT, "p1")
+POLICY = "policy:black-holes"
+
+
+def failure(job: int, attempt: int = 1) -> NoteFailure:
+    return NoteFailure(*PILOT, job, attempt, "exit-code", 0.5)
+
+
+def failed(job: int, failures: int) -> Resource.FailedFast:
+    return Resource.FailedFast(*PILOT, job, 1, "exit-code", 0.5, failures)
+
+
+def doubted(status: Status, former: Status, failures: int, round_: int, term: timedelta) -> Resource.StatusSet:
+    reason = f"{failures} jobs failed here at once (exit-code), jobs like them do well elsewhere"
+    return Resource.StatusSet(*PILOT, Access.ALL, status, former, reason, round_, POLICY, "", BEGIN + term)
+
+
+@pytest.fixture
+def pilot() -> Scenario[Resource]:
+    return Scenario(Resource(), resource_stream(*PILOT))
+
+
+def test_a_place_where_jobs_fail_at_once_is_probed_and_then_banned(pilot: Scenario[Resource]) -> None:
+    pilot.when(failure(1), POLICY).then(failed(1, 1))
+    pilot.when(failure(1), POLICY).then_nothing()
+    pilot.when(failure(2), POLICY).then(failed(2, 2), doubted(Status.PROBING, A, 2, 1, PROBED_FOR))
+    pilot.when(failure(3), POLICY).then(failed(3, 3), doubted(B, Status.PROBING, 3, 2, BANNED_FOR))
+    over = Resource.StatusExpired(*PILOT, Access.ALL, A, B, "", 3, "")
+    pilot.when(ExpireResourceStatus(*PILOT, Access.ALL, 2), "timer").then(over)
+    pilot.when(failure(4), POLICY).then(failed(4, 4), doubted(B, A, 4, 4, 2 * BANNED_FOR))
+
+
+def test_a_place_where_a_job_goes_well_again_is_active_again(pilot: Scenario[Resource]) -> None:
+    pilot.given(failed(1, 1), failed(2, 2), doubted(Status.PROBING, A, 2, 1, PROBED_FOR))
+    again = Resource.StatusSet(*PILOT, Access.ALL, A, Status.PROBING, "jobs do well here again", 2, POLICY)
+    pilot.when(NoteSuccess(*PILOT, 3), POLICY).then(Resource.WorkedAgain(*PILOT, 3), again)
+    pilot.when(NoteSuccess(*PILOT, 4), POLICY).then_nothing()
+    pilot.when(failure(5), POLICY).then(failed(5, 1))
+
+
+def test_what_a_person_banned_stays_banned_however_well_jobs_do(pilot: Scenario[Resource]) -> None:
+    banned = Resource.StatusSet(*PILOT, Access.ALL, B, A, "mine", 1, "ann")
+    pilot.given(failed(1, 1), banned).when(NoteSuccess(*PILOT, 3), POLICY).then(Resource.WorkedAgain(*PILOT, 3))
+
+
+def test_whoever_allows_a_place_lets_it_begin_anew(pilot: Scenario[Resource]) -> None:
+    pilot.given(failed(1, 1), failed(2, 2), Resource.StatusSet(*PILOT, Access.ALL, A, A, "mended", 1, "ann"))
+    pilot.when(failure(3), POLICY).then(failed(3, 1))
