@@ -50,7 +50,7 @@ async def listed(who: User, outside: Outside, status: Filter = "", limit: Page =
 
 @router.get("/{stamp}")
 async def one(who: User, outside: Outside, stamp: PilotInPath) -> Json:
-    """A pilot, what is said of it and its place, when it was heard of last, and the jobs it got, as far as the asker may see them."""
+    """A pilot, what is said of its place, when it was heard of last, and its jobs, as far as the asker may see them."""
     rows = await outside.read(pilots.one(who.vo, stamp))
     if not rows:
         raise Refused(Code.PILOT_UNKNOWN, pilot=stamp)

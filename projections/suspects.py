@@ -91,14 +91,17 @@ def _given(event: Recorded[Any]) -> Subquery:
 
 
 def _newest(event: Recorded[Any], status: Status) -> Select[Any]:
-    columns = [jobs.c[name] for name in ("job", "owner", "name", "description", "pilot", "status", "wall_seconds",
-                                         "started_at", "ended_at")]  # fmt: skip
+    names = ("owner", "name", "description", "pilot", "status", "wall_seconds", "updated_at")
+    columns = [jobs.c[name] for name in ("job", *names)]
     some = select(*columns).where(jobs.c.vo == event.vo, jobs.c.status == status.value)
     return select(some.order_by(jobs.c.job.desc()).limit(COMPARED).subquery())
 
 
 def failed_at(event: Recorded[Any]) -> Select[Any]:
-    """Where a job failed and after how many seconds, and how many other pilots do well, or badly, with its like."""
+    """Where a job failed and after how many seconds, and how many other pilots do well, or badly, with its like.
+
+    A job that already ran when this one was matched does well so far. Times are our own: clocks of pilots may be wrong.
+    """
     given, mine = _given(event), jobs.alias("mine")
     states = (Status.RUNNING, Status.DONE, Status.FAILED)
     others = union_all(*(_newest(event, status) for status in states)).subquery()
@@ -108,10 +111,10 @@ def failed_at(event: Recorded[Any]) -> Select[Any]:
         or_(others.c.description == mine.c.description, others.c.name == mine.c.name),
         others.c.pilot != given.c.pilot,
     )
-    recent = others.c.ended_at > literal(event.at - COMPARED_FOR)
+    recent = others.c.updated_at > literal(event.at - COMPARED_FOR)
     good = or_(
         and_(others.c.status == Status.DONE.value, recent),
-        and_(others.c.status == Status.RUNNING.value, others.c.started_at < literal(event.at)),
+        and_(others.c.status == Status.RUNNING.value, others.c.updated_at < given.c.matched_at),
     )
     bad = and_(others.c.status == Status.FAILED.value, recent, others.c.wall_seconds < SHORT)
     counts = (
