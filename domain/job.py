@@ -30,6 +30,7 @@ from domain.job_commands import (
     PrioritiseJob,
     ProgressJob,
     QueueJob,
+    RejectJob,
     ReleaseMatch,
     Report,
     RescheduleJob,
@@ -74,6 +75,7 @@ __all__ = [
     "PrioritiseJob",
     "ProgressJob",
     "QueueJob",
+    "RejectJob",
     "ReleaseMatch",
     "Report",
     "RescheduleJob",
@@ -421,6 +423,12 @@ class Job(Aggregate, frozen=True):
             yield Job.Checked()
         else:
             self._may(S.CHECKING, command)
+
+    def reject(self, command: RejectJob, origin: Origin) -> Decision:
+        """Only a job that does not wait yet."""
+        if self.status not in (S.RECEIVED, S.CHECKING):
+            raise self._impossible(command)
+        yield Job.Failed(self.attempt, command.code[:64], command.detail[:255])
 
     def queue(self, command: QueueJob, origin: Origin) -> Decision:
         """A checked job waits for a pilot; one that was forgotten before its checks is checked now.

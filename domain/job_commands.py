@@ -44,6 +44,14 @@ class CheckJob(JobCommand, frozen=True):
     TOPIC = "job.check"
 
 
+class RejectJob(JobCommand, frozen=True):
+    """A check says that the job must not run: it has failed before it could wait."""
+
+    TOPIC = "job.reject"
+    code: str
+    detail: str = ""
+
+
 class QueueJob(JobCommand, frozen=True):
     """Put a checked job where pilots find it."""
 

@@ -34,8 +34,9 @@ class Rejected(Exception):
 class Limits(Struct, frozen=True):
     """What a VO accepts (Operations section JobDescription), and who asks; empty identities are not checked.
 
-    `platforms` maps a DIRAC platform to the platforms it can run (OSCompatibility); empty accepts any. `lenient`
-    is the old interface: attributes nobody knows are kept, numbers out of range and a missing executable pass.
+    `platforms` maps a DIRAC platform to the platforms it can run (OSCompatibility), `sites` are those of the VO; empty
+    accepts any. `lenient` is the old interface: attributes nobody knows are kept, numbers out of range and a missing
+    executable pass.
     """
 
     default_cpu_time: int = 86400
@@ -50,6 +51,7 @@ class Limits(Struct, frozen=True):
     max_jobs: int = 10_000
     job_types: frozenset[str] = frozenset({"User", "Test", "Hospital"})
     platforms: Mapping[str, frozenset[str]] = {}
+    sites: frozenset[str] = frozenset()
     owner: str = ""
     owner_group: str = ""
     vo: str = ""
@@ -157,8 +159,18 @@ def _broken_rules(job: JobDescription, limits: Limits) -> Iterator[tuple[str, st
         yield "max_processors", f"is below the minimum {job.min_processors}"
     if job.max_ram_mb and job.max_ram_mb < job.min_ram_mb:
         yield "max_ram_mb", f"is below the minimum {job.min_ram_mb}"
+    yield from _broken_sites(job, limits)
+
+
+def _broken_sites(job: JobDescription, limits: Limits) -> Iterator[tuple[str, str]]:
+    """Nothing left to run at; names that are no sites of the VO, with those that may have been meant."""
     if job.sites and job.banned_sites and not set(job.sites) - set(job.banned_sites):
         yield "sites", "every wanted site is also banned"
+    strangers = {*job.sites, *job.banned_sites} - limits.sites if limits.sites else set()
+    for number, name in enumerate(sorted(strangers)):
+        field = "sites" if name in job.sites else "banned_sites"
+        alike = get_close_matches(name, limits.sites, 1, 0.5) if number < MOST_SUGGESTIONS else []
+        yield field, f"there is no site {name[:100]}" + (f"; did you mean {alike[0]}?" if alike else "")
 
 
 def _broken_inputs(job: JobDescription, limits: Limits) -> Iterator[tuple[str, str]]:

@@ -58,6 +58,9 @@ class Access(StrEnum):
 STORAGE = (Access.READ, Access.WRITE, Access.CHECK, Access.REMOVE)
 LEVEL = {status: -number for number, status in enumerate(ResourceStatus)}
 DOUBTED = frozenset({ResourceStatus.PROBING, ResourceStatus.BANNED})
+OPEN = frozenset({ResourceStatus.ACTIVE, ResourceStatus.DEGRADED, ResourceStatus.PROBING})
+UNUSABLE = "sites-unusable"  # the code under which jobs are held that ask for sites of which none may be used
+PART = 1000  # jobs that are freed in one transaction
 PROBED_AFTER, BANNED_AFTER = 2, 3  # jobs that fail at once, one after the other
 PROBED_FOR, BANNED_FOR, LONGEST_BAN = timedelta(hours=1), timedelta(minutes=30), timedelta(days=1)
 
@@ -108,6 +111,13 @@ class NoteSuccess(ResourceCommand, frozen=True):
 
     TOPIC = "resource.note-success"
     job: int
+
+
+class SweepFreed(ResourceCommand, frozen=True):
+    """Jobs that waited for a site were freed up to this one; there are more."""
+
+    TOPIC = "resource.sweep-freed"
+    after: int
 
 
 class Said(Struct, frozen=True):
@@ -189,6 +199,15 @@ class Resource(Aggregate, frozen=True):
         name: str
         job: int
 
+    class Swept(Event, frozen=True):
+        """A part of the jobs that waited for it, up to `after`, was freed."""
+
+        TOPIC = "resource.swept"
+        scope: str
+        kind: ResourceKind
+        name: str
+        after: int
+
     def decide(self, command: Command, origin: Origin) -> Decision:
         """As every aggregate; and nobody speaks for another VO, few for all of them."""
         scope = getattr(command, "scope", EVERYWHERE)
@@ -259,6 +278,11 @@ class Resource(Aggregate, frozen=True):
         old = self.now.get(Access.ALL, Said())
         if old.status in DOUBTED and not _by_person(old):
             yield from self.set(SetResourceStatus(*about, ResourceStatus.ACTIVE, "jobs do well here again"), origin)
+
+    def sweep_freed(self, command: SweepFreed, origin: Origin) -> Decision:
+        """As long as it may be used."""
+        if self.now.get(Access.ALL, Said()).status in OPEN:
+            yield Resource.Swept(command.scope, command.kind, command.name, command.after)
 
     def evolve(self, event: Recorded[Event]) -> Self:
         """The resource after the event."""

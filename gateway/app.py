@@ -26,6 +26,7 @@ from gateway import (
     pilots,
     plan,
     resources,
+    rss,
     sandboxes,
     submissions,
     suspensions,
@@ -45,7 +46,7 @@ ROUTERS = (
     configuration.router, contract_config.router,
     submissions.router, plan.router, jobs.router, acts.router, bulk.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
-    own_job.router, waiting.router,
+    own_job.router, waiting.router, rss.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

@@ -12,6 +12,7 @@ from domain.job import Status, SubmitJob
 from domain.limits import Limits, Rejected
 from domain.messages import Command
 from domain.sandbox import parse_pfn
+from domain.schema import Configuration
 from domain.submission import Item, Source, Submission, read
 from gateway.errors import LATER, explained
 from gateway.ports import Answer, Principal, Reservation, Row
@@ -48,6 +49,26 @@ class Accepted(NamedTuple):
     def rejected(self) -> int:
         """How many cannot."""
         return len(self.places) - len(self.jobs)
+
+
+NAMES = ("default_cpu_time", "min_cpu_time", "max_cpu_time", "default_priority", "min_priority", "max_priority",
+         "max_input_data", "max_processors")  # fmt: skip
+
+
+def limits_of(found: Configuration, vo: str, usual: Limits) -> Limits:
+    """What a VO accepts, as it is configured; what the configuration does not say is as usual.
+
+    Sites that come with the built-in configuration are examples: nobody is held to them.
+    """
+    known = found.vo(vo)
+    if known is None:
+        return usual
+    said = known.operations.job_description
+    numbers = {name: getattr(said, name) for name in NAMES}
+    return replace(
+        usual, **numbers, job_types=frozenset(said.job_types), platforms=known.resources.platforms,
+        sites=frozenset(known.resources.sites if found.revision else ()),
+    )  # fmt: skip
 
 
 def understood(source: Source, limits: Limits, who: Principal) -> Accepted:

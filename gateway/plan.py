@@ -32,7 +32,7 @@ async def plan(who: User, request: Request, outside: Outside) -> Json:
     Of each: how many jobs, the `sites` of pilots that would take them now, what keeps others away, how many jobs are
     served before them, and how long (seconds) jobs like them `waited` from submission to match.
     """
-    accepted = await accepted_of(request, who)
+    accepted = await accepted_of(request, outside, who)
     wanted = Counter((job.requirements, job.priority) for job in accepted.jobs)
     offers = [(offer, at) for offer, at, _ in await outside.offers(who.vo)]
     rows = await outside.read(pilot_queue.of_vo(who.vo))

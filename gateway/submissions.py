@@ -13,9 +13,9 @@ from domain.limits import Limits
 from domain.submission import Source
 from gateway import intake
 from gateway.errors import problem
-from gateway.intake import Accepted, first_fault, understood
+from gateway.intake import Accepted, first_fault, limits_of, understood
 from gateway.keys import Keyed
-from gateway.ports import Outside, Principal
+from gateway.ports import Outside, Principal, World
 from gateway.rights import User
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -44,7 +44,7 @@ async def submit(
     answer comes when every job is recorded, also with `Prefer: respond-async`.
     """
     body = await request.body()
-    accepted = await accepted_of(request, who)
+    accepted = await accepted_of(request, outside, who)
     if accepted.rejected and (not partial or not accepted.jobs):
         first, all_of_them = first_fault(accepted)
         return problem(first, 422, **all_of_them)
@@ -60,9 +60,10 @@ async def schema(who: User) -> dict[str, Any]:
     return JobDescription.model_json_schema()
 
 
-async def accepted_of(request: Request, who: Principal) -> Accepted:
+async def accepted_of(request: Request, outside: World, who: Principal) -> Accepted:
     """What can be submitted of the request's body; raises Refused when it cannot be taken as a whole."""
-    return await _read(await request.body(), _kind(request), request.app.state.limits, who)
+    limits = limits_of(outside.configuration(), who.vo, request.app.state.limits)
+    return await _read(await request.body(), _kind(request), limits, who)
 
 
 def _kind(request: Request) -> str:

@@ -40,6 +40,10 @@ class Policy:
             self._reactions[event].append(Wanted(reaction, tuple(parameters)))
         return reaction
 
+    def bound(self, checks: Sequence[Any]) -> "Policy":
+        """The same policy with the checks of the whole system, for those that have jobs checked."""
+        return self
+
     @property
     def home(self) -> str:
         """The module of its reactions."""

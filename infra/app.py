@@ -27,6 +27,9 @@ from handlers import (
     sandbox_lifetimes,
     scheduling,
     suspending,
+    scheduling,
+    suspending,
+    usable_sites,
 )
 from infra import purging, submitting
 from infra.consumers import follow_policy, follow_view
@@ -70,7 +73,9 @@ JOBS = System(
         suspending.jobs,
         resource_terms.policy,
         black_holes.policy,
+        usable_sites.policy,
     ),
+    checks=(usable_sites.usable_sites,),
     projections=(
         jobs.projection,
         pilot_queue.queues,
@@ -88,6 +93,8 @@ JOBS = System(
     ),
     routers=ROUTERS,
     lookups={
+        "unusable_sites": resource_status.unusable_sites,
+        "held_for_site": resource_status.held_for_site,
         "failed_at": suspects.failed_at,
         "suspected_at": suspects.suspected_at,
         "jobs_of_pilot": assignments.held_by_pilot,
@@ -105,7 +112,7 @@ CORE = JOBS | DATA
 async def consume(runtime: Runtime, names: Iterable[str] = ()) -> None:
     """Run policies, all or those named."""
     wanted = set(names)
-    for policy in runtime.system.policies:
+    for policy in runtime.system.reacting:
         if not wanted or policy.name in wanted:
             follower = follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions)
             await runtime.bus.subscribe(policy.name, policy.log, runtime.partitions, follower)

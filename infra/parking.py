@@ -54,7 +54,7 @@ async def _waiting(connection: Connection, follower: Follower, stream: UUID, par
 
 
 def _follower(runtime: Runtime, name: str) -> Follower:
-    for policy in runtime.system.policies:
+    for policy in runtime.system.reacting:
         if policy.name == name:
             return follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions)
     for view in runtime.system.projections:

@@ -15,10 +15,11 @@ from domain.limits import Limits
 from domain.messages import Command
 from domain.submission import MakeSubmission, Source
 from domain.values import subject
-from gateway.intake import first_fault, submit, understood
+from gateway.intake import first_fault, limits_of, submit, understood
 from gateway.ports import Answer, Principal, Reservation, Row
 from infra.bus.interface import RequestHandler
 from infra.bus.messages import Outcome, Request, now
+from infra.configuration import Configurations
 from infra.front import Service
 from infra.intake import keep_bodies, reserve
 from infra.runtime import Runtime
@@ -33,17 +34,20 @@ GROUP = "programs"  # the group of jobs that no person submitted
 def service(runtime: Runtime) -> Service:
     """The service of one process."""
     limits = Limits(max_jobs=runtime.settings.max_jobs)
-    return Submissions(runtime.store, runtime.dispatcher(), limits, runtime.suspensions)
+    return Submissions(runtime.store, runtime.dispatcher(), limits, runtime.suspensions, runtime.configuration)
 
 
 class Submissions:
     """Makes submissions. The same id with the same content gives the same jobs, however often it comes."""
 
-    def __init__(self, store: Store, decide: RequestHandler, limits: Limits, barred: Suspensions) -> None:
+    def __init__(
+        self, store: Store, decide: RequestHandler, limits: Limits, barred: Suspensions, configuration: Configurations
+    ) -> None:
         self.store = store
         self.barred = barred
         self.decide = decide
         self.limits = limits
+        self.configuration = configuration
 
     async def __call__(self, request: Request) -> Outcome:
         """The outcome: `jobs` are the numbers, in order.
@@ -64,7 +68,8 @@ class Submissions:
         who = principal(request)
         if refusal := self.barred.refusal(who.vo, who.subject, who.group):
             raise refusal
-        accepted = await asyncio.to_thread(understood, _source(command), self.limits, who)
+        limits = limits_of(self.configuration.current, who.vo, self.limits)
+        accepted = await asyncio.to_thread(understood, _source(command), limits, who)
         if accepted.rejected:
             first, every = first_fault(accepted)
             raise Refused(first.code, **first.parameters | every)

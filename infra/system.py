@@ -13,6 +13,7 @@ from sqlalchemy import Select
 from domain.errors import Code, Refused
 from domain.messages import Aggregate, Command, Event, Recorded
 from gateway.rights import Walked, walk
+from handlers.checks import Check
 from handlers.policy import Policy
 from infra.codec import Codec
 from projections.projection import Projection
@@ -34,6 +35,7 @@ class System:
 
     aggregates: tuple[type[Aggregate], ...] = ()
     policies: tuple[Policy, ...] = ()
+    checks: tuple[Check, ...] = ()
     projections: tuple[Projection, ...] = ()
     routers: tuple[APIRouter, ...] = ()
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
@@ -43,11 +45,17 @@ class System:
         return System(
             self.aggregates + other.aggregates,
             self.policies + other.policies,
+            self.checks + other.checks,
             self.projections + other.projections,
             self.routers + other.routers,
             _joined("look-up", self.lookups, other.lookups),
             _joined("topic", self.services, other.services),
         )
+
+    @cached_property
+    def reacting(self) -> tuple[Policy, ...]:
+        """The policies as they run: those that have jobs checked know every check."""
+        return tuple(policy.bound(self.checks) for policy in self.policies)
 
     @cached_property
     def events(self) -> dict[str, type[Event]]:
@@ -97,8 +105,9 @@ class System:
                 yield Claim("topic", command.TOPIC, _name(aggregate))
         for command in self.services:
             yield Claim("topic", command.TOPIC, _name(command))
-        for part in self._consumers():
-            yield Claim("consumer", part.name, _home(part))
+        for check in self.checks:
+            yield Claim("check", check.name, f"{check.look.__module__}.{check.name}")
+        yield from self._names_of_consumers()
         for name in _core_tables() | {f"log_{log}" for log in self.logs}:
             yield Claim("table", name, "the log")
         for view in self.projections:
@@ -107,9 +116,13 @@ class System:
             for method in route.methods.split(","):
                 yield Claim("route", f"{method} {re.sub('{[^}]*}', '{}', route.path)}", by)
 
+    def _names_of_consumers(self) -> Iterator["Claim"]:
+        for part in self._consumers():
+            yield Claim("consumer", part.name, _home(part))
+
     def _gaps(self) -> Iterator[str]:
         """What is missing, as sentences."""
-        wanted = {name for policy in self.policies for name in policy.wanted}
+        wanted = {name for policy in self.reacting for name in policy.wanted}
         for name in sorted(wanted - self.lookups.keys()):
             yield f"no look-up is named {name}"
         for part in self._consumers():
@@ -122,7 +135,7 @@ class System:
                 yield f"the route {route.methods} {route.path} of {by} names {len(route.rules)} access rules, not one"
 
     def _consumers(self) -> tuple[Policy | Projection, ...]:
-        return (*self.policies, *self.projections)
+        return (*self.reacting, *self.projections)
 
     def _routes(self) -> Iterator[tuple[Walked, str]]:
         for number, router in enumerate(self.routers, 1):

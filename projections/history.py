@@ -194,6 +194,7 @@ SENTENCES: Sentences = {
     Pilot.Revoked: lambda facts: (
         f"pilot {facts.stamp} was revoked{_reason(facts)}; its secret is good for nothing more"
     ),
+    Resource.Swept: lambda facts: f"jobs that waited for {_resource(facts)} were freed, up to {facts.after}",
     Resource.FailedFast: _failed_fast,
     Resource.WorkedAgain: lambda facts: (
         f"job {facts.job} went well at {_resource(facts)}: failures before count no more"

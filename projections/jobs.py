@@ -59,6 +59,7 @@ jobs = Table(
     Column("wall_seconds", Integer),
     Column("leaving", Boolean),  # killed, and its pilot has not said yet that it is gone: it still holds its slot
     Index("jobs_by_status", "vo", "status", "job"),
+    Index("jobs_held", "job", postgresql_where=text("held is not null")),
 )
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Index, Integer, Select, Table, Text, Uuid, and_, false, or_, select
+from sqlalchemy import Column, DateTime, Index, Integer, Select, Table, Text, Uuid, and_, false, or_, select, true
 
 from domain.messages import Recorded
-from domain.resource import EVERYWHERE, Access, Resource
+from domain.resource import EVERYWHERE, OPEN, PART, UNUSABLE, Access, Resource
 from domain.resource import ResourceKind as Kind
 from domain.resource import ResourceStatus as Status
 from domain.usable import Place, Standing
-from projections.jobs import metadata
+from projections.jobs import jobs, metadata
 from projections.projection import Key, Projection, Values
 
 resource_status = Table(
@@ -81,6 +81,28 @@ def at(vo: str, places: Iterable[Place]) -> Select[Any]:
     table = resource_status.c
     here = or_(*(and_(table.kind == kind.value, table.name == name) for kind, name in places), false())
     return not_active().where(table.scope.in_([EVERYWHERE, vo]), here).order_by(table.kind.desc(), table.scope)
+
+
+# Look-ups of policies
+
+
+def unusable_sites(event: Recorded[Any]) -> Select[Any]:
+    """Which of the sites that a job asks for may not be used by its VO."""
+    table, wanted = resource_status.c, event.event.requirements.sites
+    closed = table.status.not_in([status.value for status in OPEN])
+    query = select(table.name, table.status, table.reason).where(table.kind == Kind.SITE.value, closed)
+    return query.where(table.name.in_(wanted), table.scope.in_([EVERYWHERE, event.vo])).order_by(table.name)
+
+
+def held_for_site(event: Recorded[Any]) -> Select[Any]:
+    """The next jobs that are held because a site that can be used now could not be used."""
+    facts, last = event.event, getattr(event.event, "after", 0)
+    query = select(jobs.c.job).where(jobs.c.held.is_not(None), jobs.c.job > last).order_by(jobs.c.job).limit(PART)
+    if facts.kind is not Kind.SITE or getattr(facts, "status", Status.ACTIVE) not in OPEN:
+        return query.where(false())
+    here = jobs.c.site.in_([facts.name, "Multiple"])
+    mine = jobs.c.vo == facts.scope if facts.scope else true()
+    return query.where(here, mine, jobs.c.held.contains(UNUSABLE))
 
 
 def standing(row: Any) -> Standing:

@@ -31,6 +31,7 @@ from domain.job import (
     PrioritiseJob,
     ProgressJob,
     QueueJob,
+    RejectJob,
     ReleaseMatch,
     RescheduleJob,
     ResumeJob,
@@ -76,6 +77,7 @@ ENDED_WELL_OR_NOT = frozenset({Status.DONE, Status.FAILED, Status.KILLED})
 COMMANDS: dict[type[JobCommand], tuple[JobCommand, frozenset[Status], frozenset[Status]]] = {
     # the command, the states it acts in, the states in which it is accepted and changes nothing; all others refuse
     CheckJob: (CheckJob(42), frozenset({Status.RECEIVED}), frozenset()),
+    RejectJob: (RejectJob(42, "bad-name"), frozenset({Status.RECEIVED, Status.CHECKING}), frozenset()),
     QueueJob: (QueueJob(42), frozenset({Status.RECEIVED, Status.CHECKING}), frozenset()),
     ReleaseMatch: (ReleaseMatch(42, 1), frozenset({Status.MATCHED}), frozenset(PATHS) - {Status.NEW}),
     StallJob: (StallJob(42, 1), frozenset({Status.RUNNING, Status.COMPLETING}), frozenset(PATHS) - {Status.NEW}),

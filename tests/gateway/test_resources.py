@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-from gateway_site import ALL, Site, refusal
+from gateway_site import ALL, Site, refusal, submitted
 
 ROUTE = "/api/v1/resources"
 CERN = {"kind": "site", "name": "LCG.CERN.cern"}
@@ -98,3 +98,62 @@ async def test_names_of_people_are_sealed_in_the_log_of_resources(site: Site) ->
     await said(await site.user("annabella", *ALL))
     rows = await site.work.runtime.pool.fetch("select data from log_resources")
     assert rows and not [row for row in rows if "annabella" in row["data"]]
+
+
+async def test_a_job_whose_only_site_is_banned_is_held_and_freed_when_the_ban_ends(site: Site) -> None:
+    ann, boss, pilot = await site.user("ann"), await site.user("boss", *ALL), await site.pilot()
+    await said(boss)
+    (job,) = await submitted(ann, {"executable": "/bin/true", "sites": ["LCG.CERN.cern"]})
+    (other,) = await submitted(ann, {"executable": "/bin/true", "sites": ["LCG.CERN.cern", "LCG.PIC.es"]})
+    async with asyncio.timeout(60):
+        while not (row := (await ann.get(f"/api/v1/jobs/{job}")).json())["held"]:
+            await asyncio.sleep(0.1)
+        while (await ann.get(f"/api/v1/jobs/{other}")).json()["status"] != "Waiting":
+            await asyncio.sleep(0.1)
+    assert (row["held"], row["held_detail"]) == ("sites-unusable", "LCG.CERN.cern is Banned: cooling is down")
+    why = (await ann.get(f"/api/v1/jobs/{job}/why")).json()
+    assert (why["code"], why["codes"]) == ("held", ["sites-unusable"])
+    assert await pilot.offer(wait=1) is None
+    await said(boss, status="Active", reason="it is cold again")
+    assert {(await pilot.offer(wait=20))["job"] for _ in range(2)} == {job, other}
+
+
+async def test_a_banned_place_gets_nothing_and_a_place_on_probation_one_job(site: Site) -> None:
+    ann, boss, pilot = await site.user("ann"), await site.user("boss", *ALL), await site.pilot()
+    for status in ("Banned", "Draining", "Error"):
+        await said(boss, status=status)
+        await submitted(ann)
+        assert await pilot.offer(wait=1) is None
+    await said(boss, resources=[{"kind": "node", "name": "LCG.CERN.cern/n1"}], status="Probing")
+    await said(boss, status="Degraded")
+    assert await pilot.offer(wait=20, processors=1)
+    assert await pilot.offer(wait=1, processors=1) is None
+    await said(boss, resources=[{"kind": "node", "name": "LCG.CERN.cern/n1"}], status="Active")
+    assert await pilot.offer(wait=20, processors=1)
+
+
+async def test_the_routes_of_diracx_tell_the_same(site: Site) -> None:
+    ann, boss, eve = await site.user("ann"), await site.user("boss", *ALL), await site.user("eve", vo="belle")
+    empty = await eve.get("/api/rss/site")
+    assert (empty.json(), empty.headers["etag"], empty.headers["vary"]) == ({}, "empty-0-belle", "Authorization")
+    assert empty.headers["last-modified"] == "Thu, 01 Jan 1970 00:00:00 GMT"
+    await said(boss)
+    await said(boss, resources=[{"kind": "ce", "name": "ce1"}], status="Degraded", reason="slow")
+    await said(boss, resources=[{"kind": "se", "name": "EOS"}], access=["write"], reason="full")
+    answer = await ann.get("/api/rss/site")
+    good = {"allowed": True, "warnings": None}
+    banned = {"LCG.CERN.cern": {"all": {"allowed": False, "reason": "cooling is down"}}}
+    assert answer.json() == banned | {"Laptop": {"all": good}}  # which is configured, and nothing was said of it
+    degraded = (await ann.get("/api/rss/compute")).json()["ce1"]
+    assert degraded == {"all": {"allowed": True, "warnings": "slow"}}
+    eos = {"read": good, "write": {"allowed": False, "reason": "full"}, "check": good, "remove": good}
+    assert (await ann.get("/api/rss/storage")).json()["EOS"] == eos
+    assert (await ann.get("/api/rss/fts")).json() == {}
+    tag = answer.headers["etag"]
+    for given in (tag, f'"{tag}"'):
+        again = await ann.get("/api/rss/site", headers={"If-None-Match": given})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    await said(boss, status="Active", reason="cold")
+    assert (await ann.get("/api/rss/site", headers={"If-None-Match": tag})).status_code == 200
+    later = await ann.get("/api/rss/site", headers={"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"})
+    assert later.status_code == 304
