@@ -183,3 +183,15 @@ async def test_it_runs_by_its_name_from_the_command_line(database: str, tmp_path
         process.send_signal(signal.SIGTERM)
         await process.communicate()
     assert process.returncode == 0
+
+
+async def test_a_community_has_jobs_checked_by_rules_of_its_own(site: Site) -> None:
+    ann = await site.user("ann")
+    bad, good = await submitted(ann, JOB | {"name": "calibrate velo"}, JOB | {"name": "calibrate velo run7"})
+
+    async def ended() -> Any:
+        return (row := (await ann.get(f"/api/v1/jobs/{bad}")).json())["status"] == "Failed" and row
+
+    assert await until(ended)
+    assert (await ann.get(f"/api/v1/jobs/{bad}/why")).json()["code"] == "calibration-without-run"
+    assert (await (await site.pilot()).offer())["job"] == good
