@@ -61,6 +61,8 @@ DOUBTED = frozenset({ResourceStatus.PROBING, ResourceStatus.BANNED})
 OPEN = frozenset({ResourceStatus.ACTIVE, ResourceStatus.DEGRADED, ResourceStatus.PROBING})
 UNUSABLE = "sites-unusable"  # the code under which jobs are held that ask for sites of which none may be used
 PART = 1000  # jobs that are freed in one transaction
+SHORT = 60.0  # seconds from the match to a failure that comes at once, by our own clock: pilots' may be wrong
+COMPARED_FOR = timedelta(hours=1)  # how long the jobs of others say something about a failure
 PROBED_AFTER, BANNED_AFTER = 2, 3  # jobs that fail at once, one after the other
 PROBED_FOR, BANNED_FOR, LONGEST_BAN = timedelta(hours=1), timedelta(minutes=30), timedelta(days=1)
 
@@ -260,6 +262,8 @@ class Resource(Aggregate, frozen=True):
         )  # fmt: skip
         if failures < PROBED_AFTER:
             return
+        if self.now.get(Access.ALL, Said()).status is ResourceStatus.BANNED:
+            return
         banned = failures >= BANNED_AFTER
         term = min(BANNED_FOR * 2**self.bans, LONGEST_BAN) if banned else PROBED_FOR
         status = ResourceStatus.BANNED if banned else ResourceStatus.PROBING
@@ -327,4 +331,4 @@ def _accesses(command: SetResourceStatus, origin: Origin) -> tuple[Access, ...]:
 
 
 def _by_person(said: Said) -> bool:
-    return bool(said.author) and ":" not in said.author and said.author != "timer"
+    return bool(said.author) and not said.author.startswith(("policy:", "matcher"))

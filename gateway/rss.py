@@ -13,12 +13,12 @@ from fastapi.responses import JSONResponse
 
 from domain.resource import STORAGE, Access, ResourceKind, ResourceStatus
 from domain.usable import Standing, Statuses, usable
+from gateway.contract_config import FORM, unchanged
 from gateway.ports import Outside, Principal, World
 from gateway.rights import User
 from projections import resource_status
 
 router = APIRouter(prefix="/api/rss", tags=["rss"])
-FORM = "%a, %d %b %Y %H:%M:%S GMT"
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 Json = dict[str, Any]
 
@@ -87,18 +87,10 @@ def _configured(world: World, vo: str, kind: ResourceKind) -> Iterable[str]:
 
 
 def _cached(request: Request, body: Json, modified: datetime, tag: str) -> Response:
-    """The answer, or 304 for who has it: the tag comes quoted or not; a client that has seen newer does not go back."""
+    """The answer, or 304 for who has it."""
     modified = modified.replace(microsecond=0)
     headers = {"ETag": tag, "Last-Modified": modified.strftime(FORM), "Vary": "Authorization",
                "Cache-Control": "private, no-cache"}  # fmt: skip
-    given = request.headers.get("if-none-match", "")
-    if tag == given.removeprefix("W/").strip('"') or _newer(request.headers.get("if-modified-since", ""), modified):
+    if unchanged(request, tag, modified):
         return Response(status_code=304, headers=headers)
     return JSONResponse(body, headers=headers)
-
-
-def _newer(text: str, modified: datetime) -> bool:
-    try:
-        return bool(text) and datetime.strptime(text, FORM).replace(tzinfo=UTC) > modified
-    except ValueError:
-        return False

@@ -6,10 +6,9 @@ name than badly; where nobody else runs them, nobody can tell, and nothing happe
 
 from collections.abc import Iterator
 
-from domain.doubts import SHORT
 from domain.job import Job
 from domain.messages import Command, Recorded
-from domain.resource import NoteFailure, NoteSuccess, ResourceKind
+from domain.resource import SHORT, NoteFailure, NoteSuccess, ResourceKind
 from domain.usable import node_name
 from domain.values import job_number
 from handlers.policy import Policy, Rows

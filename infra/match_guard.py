@@ -10,8 +10,9 @@ from domain.breaker import Breaker, Trip
 from domain.match_state import State, Taken
 from domain.matching import Obstacle, Offer
 from domain.messages import Origin
-from domain.resource import Place, ResourceKind, ResourceStatus, SetResourceStatus, places
+from domain.resource import ResourceKind, ResourceStatus, SetResourceStatus
 from domain.shares import Person
+from domain.usable import Place, places
 from domain.values import resource_stream
 from infra.bus.messages import now
 from infra.decider import Ask, Decider

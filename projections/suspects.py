@@ -24,10 +24,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from domain.doubts import COMPARED_FOR, SHORT
 from domain.job import Status
 from domain.messages import Recorded
-from domain.resource import Resource, ResourceKind, ResourceStatus
+from domain.resource import COMPARED_FOR, SHORT, Resource, ResourceKind, ResourceStatus
 from domain.values import job_number
 from projections.assignments import assignments
 from projections.jobs import jobs, metadata

@@ -199,6 +199,8 @@ def test_a_place_where_jobs_fail_at_once_is_probed_and_then_banned(pilot: Scenar
     pilot.when(failure(1), POLICY).then_nothing()
     pilot.when(failure(2), POLICY).then(failed(2, 2), doubted(Status.PROBING, A, 2, 1, PROBED_FOR))
     pilot.when(failure(3), POLICY).then(failed(3, 3), doubted(B, Status.PROBING, 3, 2, BANNED_FOR))
+    pilot.when(failure(3, 2), POLICY)
+    assert [event.TOPIC for event in pilot.events] == ["resource.failed-fast"]  # it is banned already
     over = Resource.StatusExpired(*PILOT, Access.ALL, A, B, "", 3, "")
     pilot.when(ExpireResourceStatus(*PILOT, Access.ALL, 2), "timer").then(over)
     pilot.when(failure(4), POLICY).then(failed(4, 4), doubted(B, A, 4, 4, 2 * BANNED_FOR))
