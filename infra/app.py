@@ -27,8 +27,6 @@ from handlers import (
     sandbox_lifetimes,
     scheduling,
     suspending,
-    scheduling,
-    suspending,
     usable_sites,
 )
 from infra import purging, submitting
