@@ -133,8 +133,11 @@ class PosixStorage:
         for folder, _, names in os.walk(top):
             for name in names:
                 path = Path(folder, name)
-                found = path.stat()
-                lfn = "/" + str(path.relative_to(self._place))
+                try:
+                    found = path.stat()
+                except OSError:  # gone in the meantime, or a link to nowhere
+                    continue
+                lfn = f"/{path.relative_to(self._place)}".encode(errors="replace").decode()  # names are any bytes here
                 yield Listed(lfn, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def _refused(self, fault: OSError) -> Refused:

@@ -72,6 +72,18 @@ async def test_lost_changed_dark_and_unconfirmed_files_are_found_dated_and_put_r
     assert kept not in await found(boss, resolved=True)
 
 
+async def test_names_that_no_catalogue_could_hold_are_dark_and_stop_no_check(site: Site, tmp_path: Path) -> None:
+    ann, boss = await site.user("ann"), await site.user("boss", "DataManager")
+    await put(ann, *NAMES)
+    place = tmp_path / "storage" / VO / "user"
+    for name in (b"\xff\xfe", b"a b\n", b"-rf *"):
+        with open(bytes(place) + b"/" + name, "wb") as file:
+            file.write(b"x")
+    (place / "nowhere").symlink_to("/nowhere")
+    assert (await checked(boss))["findings"] == 3
+    assert {row["kind"] for row in (await found(boss)).values()} == {"dark"}
+
+
 async def test_a_file_that_was_written_but_never_confirmed_is_registered_by_the_check(
     site: Site, tmp_path: Path
 ) -> None:  # fmt: skip
