@@ -15,12 +15,13 @@ from gateway.errors import explained
 from gateway.fields import Body, Page
 from gateway.ports import Outside, Row
 from gateway.rights import Operator, User, only, public
-from projections import pilot_queue
+from projections import pilot_queue, refusals
 from projections.activity import since
 from projections.pilots import pilots
 
 router = APIRouter(prefix="/api/v1", tags=["system"])
 MOST_LETTERS = 1000
+Days = Annotated[int, Query(ge=1, le=400)]
 Minutes = Annotated[int, Query(ge=1, le=1440)]
 Json = dict[str, Any]
 
@@ -57,6 +58,13 @@ async def activity(who: User, outside: Outside, minutes: Minutes = 60) -> Json:
     """How many events of each topic the VO had, by the minute."""
     begin = datetime.now(UTC) - timedelta(minutes=minutes)
     return {"activity": await outside.read(since(who.vo, begin))}
+
+
+@router.get("/refusals")
+async def refused(who: Operator, outside: Outside, days: Days = 7) -> Json:
+    """How often commands of each kind were refused, by day and code; of the operator's own VO."""
+    first = (datetime.now(UTC) - timedelta(days=days - 1)).date()
+    return {"refusals": await outside.read(refusals.since(who.vo, first))}
 
 
 @router.get("/dead-letters")

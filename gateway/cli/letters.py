@@ -22,6 +22,25 @@ COLUMNS = (
 )
 
 
+def add_refusals(app: typer.Typer) -> None:
+    """The command that counts what was refused."""
+    app.command()(refusals)
+
+
+def refusals(days: Annotated[int, typer.Option(min=1, max=400, help="how far back")] = 7, json: Json = False) -> None:
+    """Count what was refused in the VO, by day, command and code.
+
+    \b
+    Example: spinor refusals --days 1
+    """
+    with connected() as session:
+        rows = session.get("/api/v1/refusals", days=days)["refusals"]
+    if json:
+        json_lines(rows)
+    else:
+        table(rows, [Column(name) for name in ("day", "topic", "code", "count")])
+
+
 def add(app: typer.Typer) -> None:
     """The commands of this file."""
     app.command("list")(list_letters)

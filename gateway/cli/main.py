@@ -76,6 +76,7 @@ SECTIONS = {
         "suspensions",
         "resource",
         "dead-letters",
+        "refusals",
         "rebuild",
         "verify",
         "migrate",
@@ -133,6 +134,7 @@ def application() -> typer.Typer:
             add(group)
         app.add_typer(group, name=name)
     system.add(app)
+    letters.add_refusals(app)
     suspensions.add(app)
     return app
 

@@ -88,3 +88,15 @@ async def test_a_running_job_lets_its_owner_look_at_what_it_writes(site: Site) -
     (attempt,) = (await ann.get(f"/api/v1/jobs/{job}/parameters")).json()["attempts"]
     assert attempt["values"] == {"pilot": "p1", "site": "LCG.CERN.cern", "ce": "ce1", "host": "n1", "pid": 17,
                                  "ModelName": "EPYC"}  # fmt: skip
+
+
+async def test_what_is_refused_is_counted(site: Site) -> None:
+    ann, boss = await site.user("ann"), await site.user("boss", "Operator")
+    foreign = await site.user("boss", "Operator", vo="belle")
+    (job,) = await submitted(ann)
+    for _ in range(3):
+        refusal(await boss.post(f"/api/v1/jobs/{job}/kill"), 403, "job-not-yours")
+    (counted,) = (await boss.get("/api/v1/refusals?days=2")).json()["refusals"]
+    assert (counted["topic"], counted["code"], counted["count"]) == ("job.kill", "job-not-yours", 3)
+    assert (await foreign.get("/api/v1/refusals")).json() == {"refusals": []}
+    refusal(await ann.get("/api/v1/refusals"), 403, "forbidden")
