@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import asyncpg
 import structlog
 
 from domain.configuration import STREAM, Installation
 from domain.errors import Refused
 from domain.messages import Event, Recorded
-from domain.schema import Vo, builtin, read
+from domain.schema import Configuration, Vo, builtin, read
 from infra.store import SELECT, TROUBLE, Store, table
 from infra.system import System
 from infra.wake import Wakes
@@ -107,6 +108,24 @@ class Configurations:
         if reason != self.fault:
             log.error("configuration not understood", reason=reason)
         self.fault = reason
+
+
+async def examined(system: System, url: str) -> Configuration:
+    """The newest configuration in a database, read over a connection of its own, for who runs nothing else.
+
+    Raises:
+        Refused: VERSION_UNKNOWN, a newer release wrote it.
+    """
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        if not await connection.fetchval("select to_regclass($1)", table(Installation.LOG)):
+            return read({})
+        store, found = Store(connection, system.codec()), Installation()
+        for row in await connection.fetch(AFTER, STREAM, 1):
+            found = found.evolve(store.recorded(row))
+        return read(found.document, found.revision)
+    finally:
+        await connection.close()
 
 
 async def loaded(system: System, store: Store, wakes: Wakes, vo: str) -> Configurations:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import packages_distributions
 from typing import NamedTuple
 
@@ -18,7 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from domain.errors import Refused
+from domain.schema import read
 from infra.bus.rabbit import RabbitBus
+from infra.configuration import examined
 from infra.postgres_host import Host, wheel_programs
 from infra.settings import Settings, reason
 from infra.system import System
@@ -52,11 +55,13 @@ async def examine(system: System, settings: Settings, as_json: bool) -> int:
         _python, _packages, _data, _room, _database, _bus, _port, _objects,
     ]  # fmt: skip
     findings = [_whole(system)]
+    checks.append(partial(_configuration, system))
     for check in checks:
         try:
             findings.append(await check(settings))
         except Refused as refusal:
-            findings.append(Finding(check.__name__.strip("_"), Verdict.BAD, refusal.what, refusal.next))
+            name = getattr(check, "__name__", "_configuration").strip("_")
+            findings.append(Finding(name, Verdict.BAD, refusal.what, refusal.next))
     _show(findings, as_json)
     return int(any(finding.verdict is Verdict.BAD for finding in findings))
 
@@ -129,6 +134,22 @@ async def _database(settings: Settings) -> Finding:
         return Finding("database", Verdict.GOOD, f"PostgreSQL {version}")
     finally:
         await connection.close()
+
+
+async def _configuration(system: System, settings: Settings) -> Finding:
+    note = settings.data / "postgres.url"
+    url = settings.database or (note.read_text() if note.exists() else "")
+    try:
+        found = await examined(system, url) if url else read({})
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError):
+        return Finding("configuration", Verdict.GOOD, "its database is not up", "spinor up, then spinor config health")
+    if found.problems:
+        first, more = found.problems[0], f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+        advice = "correct it, or spinor config rollback; other VOs work on"
+        return Finding("configuration", Verdict.BAD, f"revision {found.revision}: {first}{more}", advice)
+    if not found.revision:
+        return Finding("configuration", Verdict.GOOD, f"built in, for the VO {settings.vo}", "spinor init")
+    return Finding("configuration", Verdict.GOOD, f"revision {found.revision}, VOs {', '.join(found.vos)}")
 
 
 async def _bus(settings: Settings) -> Finding:

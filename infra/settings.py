@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     bus: str = Field("", description="amqp://… of a RabbitMQ; empty: the bus inside this process")
     host: str = Field("127.0.0.1", description="address the gateway listens on")
     port: int = Field(8642, ge=0, le=65535, description="port the gateway listens on; 0: any free one")
+    tls_certificate: Path | None = Field(None, description="PEM file with the certificate and its chain; empty: no TLS")
+    tls_key: Path | None = Field(None, description="PEM file with the key of the certificate, readable by us only")
+    behind_proxy: str = Field(
+        "", description="addresses of proxies whose X-Forwarded-For and -Proto are believed, with commas; empty: none"
+    )
     url: str = Field("", description="public URL of the gateway; empty: made from host and port")
     objects: str = Field("", description="http(s)://host:port/bucket of an S3 store; empty: signed files below `data`")
     objects_key: SecretStr = Field(SecretStr(""), description="access key of the S3 store")

@@ -29,9 +29,17 @@ async def collect(runtime: Runtime) -> dict[str, Any]:
     return {
         **dict(await pool.fetchrow(COUNTS)),
         "bus": {"kind": health.kind, "up": health.up, "detail": reason(health.detail), "waiting": health.waiting},
+        "configuration": _configuration(runtime),
         "logs": {log: {"position": row["position"], "at": row["updated_at"]} for log, row in heads.items()},
         "consumers": consumers,
     }
+
+
+def _configuration(runtime: Runtime) -> dict[str, Any]:
+    """Which revision is in force here, and how many VOs work; which do not is for their people to see."""
+    found = runtime.configuration.current
+    told = {"revision": found.revision, "vos": len(found.vos), "broken": len(found.broken)}
+    return told | ({"fault": runtime.configuration.fault} if runtime.configuration.fault else {})
 
 
 async def _lag(runtime: Runtime, consumer: str, log: str) -> int | None:

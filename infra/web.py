@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from typing import Any
 
 import uvicorn
 from fastapi import APIRouter
@@ -52,7 +54,31 @@ def listen(settings: Settings) -> tuple[socket.socket, str]:
         raise Refused(Code.ADDRESS_TAKEN, host=settings.host, port=settings.port, problem=problem) from None
     listener.listen(1024)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return listener, settings.url or f"http://{host}:{listener.getsockname()[1]}"
+    scheme = "https" if settings.tls_certificate else "http"
+    return listener, settings.url or f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+
+def secured(settings: Settings) -> dict[str, Any]:
+    """What the server needs for TLS, and to believe a proxy.
+
+    Raises:
+        Refused: SETTING, a file is missing, cannot be read, or the key does not belong to the certificate.
+    """
+    proxies = [each.strip() for each in settings.behind_proxy.split(",") if each.strip()]
+    more: dict[str, Any] = {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}
+    if settings.tls_certificate is None and settings.tls_key is None:
+        return more
+    if settings.tls_certificate is None or settings.tls_key is None:
+        raise Refused(Code.SETTING, name="SPINOR_TLS_KEY", problem="certificate and key belong together")
+    if settings.tls_key.exists() and settings.tls_key.stat().st_mode & 0o077:
+        raise Refused(Code.SETTING, name="SPINOR_TLS_KEY", problem="others can read it: chmod 600")
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as fault:
+        problem = f"{settings.tls_certificate}: {fault.strerror or fault}"
+        raise Refused(Code.SETTING, name="SPINOR_TLS_CERTIFICATE", problem=problem) from None
+    return more | {"ssl_certfile": str(settings.tls_certificate), "ssl_keyfile": str(settings.tls_key)}
 
 
 def loopback(host: str) -> bool:
@@ -80,7 +106,7 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     application = create(world, routers, router, Limits(max_jobs=runtime.settings.max_jobs))
     config = uvicorn.Config(
         application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=75, server_header=False, http=Guarded, ws="none",
+        timeout_keep_alive=75, server_header=False, http=Guarded, ws="none", **secured(runtime.settings),
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # signals are the process's affair

@@ -1,5 +1,6 @@
 """`spinor vo|group|user|site|ce|queue|se add|remove|show|list`: single things of the configuration, by name."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -110,7 +111,7 @@ def _show(thing: Thing) -> Callable[..., None]:
         place = _place(thing, names, vo)
         with connected() as session:
             value = session.get(ROUTE, section=place)["value"]
-        as_json(value) if json else out(text_of(value, place).rstrip())
+        as_json(value) if json else sys.stdout.write(text_of(value, place))
 
     return _told(show, thing, f"Show a {thing.name} as it is written.", "show")
 

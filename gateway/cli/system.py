@@ -42,12 +42,22 @@ def status(json: Json = False) -> None:
         as_json(answer)
         return
     bus, logs, consumers = answer.pop("bus", {}), answer.pop("logs", {}), answer.pop("consumers", [])
-    facts({"gateway": session.url, "bus": _bus(bus)} | answer)
+    configuration = _configuration(answer.pop("configuration", {}))
+    facts({"gateway": session.url, "bus": _bus(bus), "configuration": configuration} | answer)
     out("")
     table([{"log": name} | log for name, log in logs.items()],
           [Column("log"), Column("position"), Column("at", "last event", show=ago)])  # fmt: skip
     out("")
     table(consumers, CONSUMERS)
+
+
+def _configuration(found: dict[str, Any]) -> str:
+    """The configuration in words; what is broken says who shows more."""
+    if not found:
+        return ""
+    said = f"revision {found['revision']}, {found['vos']} VOs" if found["revision"] else "built in, one VO"
+    broken = f", {found['broken']} BROKEN: spinor config health" if found["broken"] else ""
+    return said + broken + (f", NOT UNDERSTOOD: {found['fault']}" if found.get("fault") else "")
 
 
 def _bus(bus: dict[str, Any]) -> str:

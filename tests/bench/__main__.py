@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 import appending  # noqa: E402, F401
+import configuring  # noqa: E402, F401
 import data  # noqa: E402, F401
 import flat  # noqa: E402, F401
 import idle  # noqa: E402, F401
