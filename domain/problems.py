@@ -10,6 +10,13 @@ from pydantic import BaseModel, ValidationError
 from domain.tree import pointer
 
 MOST = 50  # nobody reads more
+PLAIN = {  # what people are told instead of the words of a library
+    "tuple_type": "expected a list", "list_type": "expected a list", "dict_type": "expected a section",
+    "model_type": "expected a section", "model_attributes_type": "expected a section", "missing": "is needed",
+    "string_type": "expected a text", "bool_parsing": "expected true or false", "bool_type": "expected true or false",
+    "int_parsing": "expected a whole number", "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number", "float_parsing": "expected a number", "float_type": "expected a number",
+}  # fmt: skip
 GUESSES = 10  # each costs a comparison with every name there is
 
 
@@ -54,7 +61,8 @@ def broken(model: type[BaseModel], fault: ValidationError, path: tuple[str, ...]
         elif error["type"] == "literal_error" and "expected" in (context := error.get("ctx", {})):
             yield Problem(pointer(*map(_shown, (*path, *at))), f"expected one of {context['expected']}")
         else:
-            yield Problem(pointer(*map(_shown, (*path, *at))), _sentence(error["msg"]))
+            said = PLAIN.get(error["type"]) or _sentence(error["msg"])
+            yield Problem(pointer(*map(_shown, (*path, *at))), said)
 
 
 def options(model: type[BaseModel], at: Iterable[str]) -> list[str]:

@@ -273,7 +273,9 @@ def _mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def _edited(path: Path) -> None:
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("vi" if sys.stdin.isatty() else "")
+    if not editor:
+        raise Refused(Code.SETTING, name="EDITOR", problem="it is not set, and there is no terminal for one")
     try:
         status = subprocess.call([*shlex.split(editor), str(path)])  # noqa: S603
     except OSError as fault:
