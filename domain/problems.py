@@ -15,7 +15,8 @@ PLAIN = {  # what people are told instead of the words of a library
     "model_type": "expected a section", "model_attributes_type": "expected a section", "missing": "is needed",
     "string_type": "expected a text", "bool_parsing": "expected true or false", "bool_type": "expected true or false",
     "int_parsing": "expected a whole number", "int_type": "expected a whole number",
-    "int_from_float": "expected a whole number", "float_parsing": "expected a number", "float_type": "expected a number",
+    "int_from_float": "expected a whole number", "float_parsing": "expected a number",
+    "float_type": "expected a number",
 }  # fmt: skip
 GUESSES = 10  # each costs a comparison with every name there is
 
