@@ -12,7 +12,7 @@ from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorde
 from domain.problems import MOST, Problem
 from domain.references import contradictions
 from domain.schema import DEFAULTS, Configuration, read
-from domain.tree import Changes, Tree, applied, difference, names, pointer
+from domain.tree import Changes, Tree, applied, difference, leaves, names, pointer
 from domain.values import NAMES
 
 STREAM = uuid5(NAMES, "configuration")
@@ -182,11 +182,20 @@ def allowed(origin: Origin, changes: Changes, old: Configuration) -> Refused | N
         )
         if not own or (section == "registry" and len(path) == 1 and place in changes.removed):
             return Refused(Code.NOT_YOUR_SECTION, place=place, vo=origin.vo)
-    granted = _granted(applied(changes, old.document), origin.vo) - _granted(old.document, origin.vo)
+    new = applied(changes, old.document)
+    if leaked := _variables(new, origin.vo) - _variables(old.document, origin.vo):
+        return Refused(Code.NOT_YOUR_SECTION, place=pointer("registry", origin.vo, *min(leaked)[0]), vo=origin.vo)
+    granted = _granted(new, origin.vo) - _granted(old.document, origin.vo)
     if granted:
         place = pointer("registry", origin.vo, "groups", min(granted)[0], "properties")
         return Refused(Code.NOT_YOUR_SECTION, place=place, vo=origin.vo)
     return None
+
+
+def _variables(document: Tree, vo: str) -> set[tuple[tuple[str, ...], str]]:
+    """Which secrets of the environment a VO's registry names: whoever names one can have it sent to their provider."""
+    registry = document.get("registry", {}).get(vo)
+    return {(path, str(name)) for path, name in leaves(registry) if path and path[-1].endswith("_env") and name}
 
 
 def _granted(document: Tree, vo: str) -> set[tuple[str, str]]:

@@ -262,12 +262,15 @@ def _beyond(below: Any, above: Any, path: tuple[str, ...], depth: int = 0) -> It
         here = (*path, name)
         if name == "vos":
             yield problem(here, "who may use it is for the installation to say")
+        elif name in FIXED or name.endswith("_env"):
+            yield problem(here, "where it is, and with what secret it is used, is for the installation to say")
         elif depth in NAMED.get(path[2] if len(path) > 2 else "", ()) and name not in (below or {}):
             yield problem(here, "there is no {} to override", name, below or {})
         else:
             yield from _beyond(below.get(name) if isinstance(below, dict) else None, value, here, depth + 1)
 
 
+FIXED = ("access", "url", "endpoint")  # an override must not lead the installation's credentials elsewhere
 # below which sections of resources, and how deep, an override only names what is there: site, computing element, queue
 NAMED = {"sites": (1, 3, 5), "storage_elements": (1,), "catalogs": (1,)}
 

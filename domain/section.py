@@ -48,6 +48,12 @@ def _here(host: str) -> bool:
         return host == "localhost" or host.endswith((".localhost", ".invalid"))
 
 
+def _foreign(value: str) -> str:
+    if value.startswith(("SPINOR_", "AWS_", "PG")):
+        raise ValueError("this variable is the installation's own, name another")
+    return value
+
+
 def _sorted(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(value)))
 
@@ -67,7 +73,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$")]
 VoName = Annotated[str, StringConstraints(pattern=VO)]
 SiteName = Annotated[str, StringConstraints(pattern=SITE, max_length=128)]
-Variable = Annotated[str, StringConstraints(pattern=r"^$|^[A-Z][A-Z0-9_]{0,127}$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^$|^[A-Z][A-Z0-9_]{0,127}$"), AfterValidator(_foreign)]
 Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00]+@[^@\s\x00]+$", max_length=254)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]

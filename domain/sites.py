@@ -23,6 +23,7 @@ from domain.section import (
     Section,
     SiteName,
     Url,
+    Variable,
     Vos,
 )
 
@@ -101,8 +102,8 @@ class StorageElement(Section):
         default="adler32", description="how its files are checked"
     )
     reserve_bytes: Count = Field(default=0, description="bytes that stay free")
-    key_env: Line = Field(default="", description="environment variable with its access key; never the key")
-    secret_env: Line = Field(default="", description="environment variable with its secret; never the secret")
+    key_env: Variable = Field(default="", description="environment variable with its access key; never the key")
+    secret_env: Variable = Field(default="", description="environment variable with its secret; never the secret")
     extra: Free = Field(default={}, description="options of its backend")
 
 

@@ -75,6 +75,14 @@ def test_an_administrator_of_a_vo_grants_no_right_that_reaches_beyond_it(story: 
     story.when(more, vo="root", rights=BOSS).then(Changed(2, dict(more.put)))
 
 
+def test_an_administrator_of_a_vo_names_no_secret_of_the_environment(story: Scenario[Installation]) -> None:
+    """Named beside a provider of their own, it would be sent there."""
+    idp = {"issuer": "https://auth.evil.org", "client_id": "x", "client_secret_env": "CTA_CLIENT_SECRET"}
+    story.when(put("/registry/lhcb/idp", idp), rights=BOSS)
+    story.then_refused(Code.NOT_YOUR_SECTION, place="/registry/lhcb/idp/client_secret_env")
+    story.when(put("/registry/lhcb/idp", idp), vo="root", rights=BOSS).then(Changed(2, {"/registry/lhcb/idp": idp}))
+
+
 def test_the_only_vo_there_is_governs_the_installation() -> None:
     story = Scenario(Installation(), STREAM).given(Changed(1, {"/registry": {"lhcb": vo()}}))
     story.when(put("/systems", {"name": "Grid"}), rights=BOSS).then(Changed(2, {"/systems/name": "Grid"}))
@@ -110,6 +118,10 @@ def test_who_has_seen_an_older_revision_is_told(story: Scenario[Installation]) -
         ("/registry/lhcb/idp", {"issuer": "http://idp.cern.ch", "client_id": "a"}, "/issuer", "https://"),
         ("/registry/2bad", vo(), "", "name"),
         ("/regstry", {}, "", "did you mean registry?"),
+        ("/registry/lhcb/idp", {"issuer": "https://x", "client_id": "a", "client_secret_env": "SPINOR_SECRET"},
+         "/client_secret_env", "the installation's own"),
+        ("/overrides/lhcb", {"storage_elements": {"CERN-disk": {"access": [{"protocol": "s3", "url": "s3://evil"}]}}},
+         "/storage_elements/CERN-disk/access", "for the installation to say"),
         ("/resources/sites/CERN", {"storage_elements": ["CERN-dsk"]}, "/storage_elements", "did you mean CERN-disk?"),
         ("/resources/sites/LCG CERN", {}, "", "match pattern"),
         ("/resources/sites/LCG.X.fr", SITE, "/ces/ce1.cern.ch", "belongs to LCG.CERN.cern already"),
