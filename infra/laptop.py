@@ -46,8 +46,13 @@ def developer(vo: str) -> Principal:
 
 
 def write_credentials(work: Running, settings: Settings) -> str:
-    """Keep a token for the commands of this account (0600); the link that opens the web page with it."""
+    """Keep a token for the commands of this account (0600); the link that opens the web page with it.
+
+    Where the VO has an identity provider there is no development identity: nothing is kept, and people log in.
+    """
     assert work.world is not None
+    if logs_in(work, settings):
+        return work.url
     who = developer(settings.vo)
     token = work.world.issue(who, MONTH)
     path = settings.data / "credentials.json"
@@ -57,6 +62,12 @@ def write_credentials(work: Running, settings: Settings) -> str:
         json.dump({"url": work.url, "token": token, "vo": who.vo, "name": who.name}, file)
     fresh.replace(path)
     return f"{work.url}/#token={token}"
+
+
+def logs_in(work: Running, settings: Settings) -> bool:
+    """Whether people of the laptop's VO log in at an identity provider."""
+    registry = work.runtime.configuration.current.registry.get(settings.vo)
+    return registry is not None and registry.idp is not None
 
 
 @asynccontextmanager
@@ -174,7 +185,8 @@ def _greet(work: Running, link: str, settings: Settings) -> None:
     if asked.json:
         as_json({"url": work.url, "page": link, "data": str(settings.data)})
         return
-    typer.echo(f"Spinor is up at {work.url}  (development identity, this machine only)")
+    own = "people log in at their provider" if logs_in(work, settings) else "development identity, this machine only"
+    typer.echo(f"Spinor is up at {work.url}  ({own})")
     typer.echo(f"  page   {link}")
     typer.echo(f"  data   {settings.data}")
     typer.echo(f"  next   {elsewhere(settings)}{called('spinor job submit FILE, spinor status, spinor job list')}")

@@ -18,7 +18,7 @@ from infra.runtime import Runtime, opened
 from infra.settings import Settings
 from infra.store import TROUBLE
 from infra.system import System
-from infra.web import gateway, listen
+from infra.web import gateway, listen, permitted
 from infra.world import RuntimeWorld
 
 PARTS = ("gateway", "dispatch", "consume", "project", "relay", "timers", "match")
@@ -53,6 +53,8 @@ async def running(
         if listener:
             stack.callback(listener[0].close)
         runtime = await stack.enter_async_context(opened(system, settings))
+        if listener:
+            permitted(runtime)
         await _renewed(runtime)
         work = Running(runtime, listener[1] if listener else "")
         stack.push_async_callback(end, work.tasks)

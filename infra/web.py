@@ -39,10 +39,8 @@ def listen(settings: Settings) -> tuple[socket.socket, str]:
     """The socket of the gateway and its public URL.
 
     Raises:
-        Refused: ADDRESS_TAKEN, or SETTING: it is not loopback while the development identity is in use.
+        Refused: ADDRESS_TAKEN.
     """
-    if not loopback(settings.host):
-        raise Refused(Code.SETTING, name="SPINOR_HOST", problem="the development identity may only listen on loopback")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,6 +77,20 @@ def secured(settings: Settings) -> dict[str, Any]:
         problem = f"{settings.tls_certificate}: {fault.strerror or fault}"
         raise Refused(Code.SETTING, name="SPINOR_TLS_CERTIFICATE", problem=problem) from None
     return more | {"ssl_certfile": str(settings.tls_certificate), "ssl_keyfile": str(settings.tls_key)}
+
+
+def permitted(runtime: Runtime) -> None:
+    """Whether this process may listen where it wants to.
+
+    Raises:
+        Refused: SETTING: it is not loopback while a VO has nothing but the development identity.
+    """
+    host, registry = runtime.settings.host, runtime.configuration.current.registry
+    alone = [vo for vo, found in registry.items() if found.idp is None]
+    if not loopback(host) and (alone or not registry):
+        vos = ", ".join(alone) or "no VO"
+        problem = f"the development identity may only listen on loopback, and {vos} has no identity provider"
+        raise Refused(Code.SETTING, name="SPINOR_HOST", problem=problem)
 
 
 def loopback(host: str) -> bool:

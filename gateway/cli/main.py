@@ -19,6 +19,7 @@ from gateway.cli import (
     import_cmd,
     jobs,
     letters,
+    login,
     pilots,
     registry,
     resources,
@@ -68,7 +69,7 @@ GROUPS = (
 
 SECTIONS = {
     "To begin": ("demo", "up", "status", "doctor", "settings", "init", "reset"),
-    "Jobs and pilots": ("job", "bulk", "history", "pilot", "queue", "log", "whoami", "login"),
+    "Jobs and pilots": ("job", "bulk", "history", "pilot", "queue", "log", "whoami", "login", "logout", "sessions"),
     "To configure": ("config", "vo", "group", "user", "site", "ce", "se"),
     "Files": ("data",),
     "To operate": (
@@ -136,6 +137,7 @@ def application() -> typer.Typer:
         app.add_typer(group, name=name)
     system.add(app)
     letters.add_refusals(app)
+    login.add(app)
     suspensions.add(app)
     return app
 

@@ -1,36 +1,24 @@
 """The connection of one command to the gateway: where it is, as whom, and what to do when it does not answer."""
 
-import json
 import os
 import re
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
-from platformdirs import user_data_path
 
 from domain.errors import Code, Refused
+from gateway.cli.credentials import credentials_file, data_directory, fresh, kept
 
+__all__ = ["Session", "connected", "credentials", "credentials_file", "data_directory", "refusal", "refused"]
 PAUSES = (0.2, 0.6, 1.2)  # seconds before each further try
 AGAIN = frozenset({502, 503, 504})
 PATIENCE = httpx.Timeout(90, connect=5)
 FRAME = frozenset({"type", "title", "status", "code", "detail", "who", "next", "state", "class", "retryable", "help"})
-
-
-def data_directory() -> Path:
-    """Where `spinor up` keeps its data, and with them the credentials for the commands."""
-    given = os.environ.get("SPINOR_DATA")
-    return Path(given) if given else user_data_path("spinor")
-
-
-def credentials_file() -> Path:
-    """Where the URL and the token are kept."""
-    return data_directory() / "credentials.json"
 
 
 def credentials() -> tuple[str, str]:
@@ -42,21 +30,11 @@ def credentials() -> tuple[str, str]:
         Refused: NO_INSTALLATION, nothing says where the gateway is.
     """
     url, token = os.environ.get("SPINOR_URL", "").rstrip("/"), os.environ.get("SPINOR_TOKEN", "")
-    kept = _kept()
-    kept_url = str(kept.get("url", "")).rstrip("/")
-    if not url and not kept_url:
+    entry = kept(url)
+    at = url or str(entry.get("url", "")).rstrip("/")
+    if not at:
         raise Refused(Code.NO_INSTALLATION, path=str(credentials_file()))
-    if not token and url in ("", kept_url):
-        token = str(kept.get("token", ""))
-    return url or kept_url, token
-
-
-def _kept() -> Mapping[str, Any]:
-    try:
-        found = json.loads(credentials_file().read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return at, token or (fresh(at, entry) if entry else "")
 
 
 class Session:

@@ -1,14 +1,12 @@
 """`status`, `whoami`, `login`: how the system is, and as whom the commands speak to it."""
 
-import json as jsons
-import os
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from gateway.cli.ids import Json
 from gateway.cli.output import Column, as_json, facts, out, table
-from gateway.cli.session import Session, connected, credentials_file
+from gateway.cli.session import connected
 from gateway.cli.text import ago
 
 CONSUMERS = (
@@ -24,7 +22,7 @@ CONSUMERS = (
 
 def add(app: typer.Typer) -> None:
     """The commands of this file."""
-    for command in (status, whoami, login):
+    for command in (status,):
         app.command()(command)
 
 
@@ -66,52 +64,3 @@ def _bus(bus: dict[str, Any]) -> str:
     waiting = bus.get("waiting") or {}
     counts = ", ".join(f"{count} {name}" for name, count in waiting.items() if count)
     return f"{bus.get('kind', '')} {state}{detail}, waiting: {counts or 'nothing'}"
-
-
-def whoami(json: Json = False) -> None:
-    """Show as whom the commands speak to which gateway.
-
-    \b
-    Example: spinor whoami
-    """
-    with connected() as session:
-        answer = {"gateway": session.url} | session.get("/api/v1/whoami")
-    if json:
-        as_json(answer)
-    else:
-        facts(answer)
-
-
-def login(
-    url: Annotated[str, typer.Option(prompt="URL of the gateway", envvar="SPINOR_URL", help="of the gateway")],
-    token: Annotated[
-        str, typer.Option(prompt="Token", hide_input=True, envvar="SPINOR_TOKEN", help="better asked for than given")
-    ],
-    json: Json = False,
-) -> None:
-    """Keep a URL and a token for the commands of this account.
-
-    They are kept if the gateway accepts them. On a laptop `spinor up` does this by itself.
-
-    \b
-    Example: spinor login --url https://spinor.example.org
-    """
-    session = Session(url.rstrip("/"), token)
-    with session.http:
-        answer = session.get("/api/v1/whoami")
-    _keep({"url": session.url, "token": token, "vo": answer.get("vo", ""), "name": answer.get("name", "")})
-    if json:
-        as_json(answer)
-    else:
-        facts({"gateway": session.url} | answer)
-
-
-def _keep(found: dict[str, str]) -> None:
-    """Only this account may read the file, from the moment it exists."""
-    path = credentials_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        jsons.dump(found, file)
-    fresh.replace(path)
