@@ -29,6 +29,8 @@ async def initiate_device_flow(request: Request, outside: Outside, client_id: Wo
     if client_id != CLIENT:
         raise Refused(Code.CLIENT_UNKNOWN, problem="Unrecognised client ID")
     wanted = wish(scope, outside.identity.registries())
+    if outside.identity.registries()[wanted.vo].idp is None:
+        raise Refused(Code.NO_PROVIDER, vo=wanted.vo)
     device_code, user_code = secrets.token_urlsafe(32), "".join(secrets.choice(LETTERS) for _ in range(8))
     expires = datetime.now(UTC) + timedelta(seconds=LIFE)
     flow = Flow(
