@@ -144,6 +144,8 @@ async def current(who: rights.Pilot, outside: Outside) -> Row:
         Refused: PILOT_GONE for a process that was replaced or has ended; NO_TOKEN for one that was given up: it may
             prove itself again.
     """
+    if who.kind != "pilot":
+        return {}  # a generic one is no pilot of its own
     rows = await outside.read(pilots.one(who.vo, who.subject))
     if not rows or rows[0]["incarnation"] < who.incarnation:  # our own token says that there was more
         await outside.unknown(who.vo, who.subject)
@@ -173,8 +175,18 @@ def _over(row: Row, who: Principal) -> Refused | None:
 Current = Annotated[Row, Depends(current)]
 
 
+async def own(who: rights.Pilot, row: Current) -> Row:
+    """The row of a pilot that speaks for itself; raises Refused(FORBIDDEN)."""
+    if not row:
+        raise Refused(Code.FORBIDDEN, right="the token of a pilot")
+    return row
+
+
+Itself = Annotated[Row, Depends(own)]
+
+
 @router.post("/hello")
-async def hello(who: rights.Pilot, row: Current, outside: Outside, body: Hello) -> Json:
+async def hello(who: rights.Pilot, row: Itself, outside: Outside, body: Hello) -> Json:
     """A pilot begins to work. Where it was announced for counts more than where it says it is."""
     place = {name: row[name] or getattr(body, name) for name in ("site", "ce", "queue")}
     node = body.node.model_dump(mode="json")
@@ -183,7 +195,7 @@ async def hello(who: rights.Pilot, row: Current, outside: Outside, body: Hello) 
 
 
 @router.post("/offer")
-async def offer(who: rights.Pilot, row: Current, outside: Outside, holding: Held, body: Offered) -> Json:
+async def offer(who: rights.Pilot, row: Itself, outside: Outside, holding: Held, body: Offered) -> Json:
     """A job for what the pilot offers, or null after `wait` seconds. The same offer gets the same answer again."""
     node = msgspec.json.decode(row["node"] or "{}")
     # An id is its pilot's own: one that another pilot made up, or read in a history, is another offer.
@@ -227,7 +239,8 @@ def _strange(world: World, who: Principal, job: int) -> Refused:
 
 def held(row: Row | None, who: Principal, attempt: Any) -> bool:
     """Whether this attempt of a job is in this pilot's hands."""
-    return row is not None and (row["pilot"], row["attempt"]) == (who.subject, attempt) and (
+    pilot = reports.speaks_as(who, row) if row else ""
+    return row is not None and bool(pilot) and (row["pilot"], row["attempt"]) == (pilot, attempt) and (
         row["status"] in HELD_BY_PILOT
     )  # fmt: skip
 
@@ -245,16 +258,18 @@ async def report(who: rights.Pilot, row: Current, outside: Outside, body: Report
     strange = [each for each in results if each["code"] in NOT_HELD] + commands
     for each in strange:
         outside.proved(who.vo, who.subject, each.get("code", Code.PILOT_JOB.slug))
-    if attempts := [named for each in strange if (named := reports.named(each))]:
+    attempts = [named for each in strange if (named := reports.named(each))]
+    if attempts and who.kind == "pilot":
         await outside.unknown(who.vo, who.subject, attempts)
     return {"results": results, "commands": commands}
 
 
 async def _resume(world: World, who: Principal, rows: Iterable[Row]) -> None:
     """Stalled jobs of which a pilot says that they live run again."""
-    stalled = [row for row in rows if row["status"] == JobStatus.STALLED and row["pilot"] == who.subject]
+    held_ = [row for row in rows if row["pilot"] and row["pilot"] == reports.speaks_as(who, row)]
+    stalled = [row for row in held_ if row["status"] == JobStatus.STALLED]
     if stalled:
-        await world.ask(who, [(uuid4(), ResumeJob(row["job"], row["attempt"], who.subject)) for row in stalled])
+        await world.ask(who, [(uuid4(), ResumeJob(row["job"], row["attempt"], row["pilot"])) for row in stalled])
 
 
 async def _rows(world: World, who: Principal, items: Sequence[Any]) -> Mapping[int, Row]:
@@ -307,6 +322,8 @@ async def sandbox(who: rights.Pilot, row: Current, outside: Outside, body: Outpu
 @router.post("/bye")
 async def bye(who: rights.Pilot, outside: Outside, body: Bye) -> Json:
     """The pilot ends by itself; saying so twice is no fault."""
+    if who.kind != "pilot":
+        raise Refused(Code.FORBIDDEN, right="the token of a pilot")
     await _ask(outside, who, RetirePilot(who.vo, who.subject, who.incarnation, body.reason[:64], body.jobs_run))
     return {}
 

@@ -134,7 +134,12 @@ def read(item: Any, who: Principal, rows: Mapping[int, Row]) -> Report:
     if said.kind not in KINDS:
         raise Refused(Code.MALFORMED, problem=f"kind: expected one of {', '.join(KINDS)}")
     at = said.at if said.at and said.at.tzinfo and FIRST < said.at < LAST else None
-    return KINDS[said.kind](Head(said.job, said.attempt, said.seq, who.subject, at), said)
+    return KINDS[said.kind](Head(said.job, said.attempt, said.seq, speaks_as(who, row), at), said)
+
+
+def speaks_as(who: Principal, row: Row) -> str:
+    """The pilot in whose name somebody reports: itself; a generic one for whichever has the job."""
+    return who.subject if who.kind == "pilot" else row["pilot"] or ""
 
 
 def _owned(output: str, row: Row) -> None:

@@ -92,6 +92,27 @@ class Payload(Holder):
         return Own(who, rows[0])
 
 
+class Piloting(Holder):
+    """A pilot; or, where the VO allows that legacy (`pilots.generic`, off by default), whoever has GenericPilot: they
+    may report for any job of the VO that a pilot holds, and every event names them."""
+
+    async def __call__(self, outside: Outside, bearer: Bearer) -> Principal:
+        """Who reports."""
+        if bearer and (who := outside.verify(bearer.credentials)).kind != "pilot" and generic(outside, who):
+            if refusal := outside.suspended(who.vo, who.subject, who.group):
+                raise refusal
+            return who
+        return await super().__call__(outside, bearer)
+
+
+def generic(world: World, who: Principal) -> bool:
+    """Whether somebody is a generic pilot of a VO that still has such."""
+    if who.kind not in PEOPLE or "GenericPilot" not in who.rights:
+        return False
+    registry = world.configuration().registry.get(who.vo)
+    return registry is not None and registry.pilots.generic
+
+
 public = Anybody("public")
 signed = Anybody("signed")
 PEOPLE = ("user", "service")  # a service is a client with a secret of its own; its group says what it may do
@@ -100,7 +121,7 @@ administrator = Holder("administrator", PEOPLE, ADMINISTRATORS | OPERATORS)
 manager = Managing("manager", PEOPLE, MANAGERS)
 keeper = Holder("keeper", PEOPLE, KEEPERS)
 operator = Holder("operator", PEOPLE, OPERATORS)
-pilot = Holder("pilot", "pilot")
+pilot = Piloting("pilot", "pilot")
 job = Payload("job", "job")
 
 User = Annotated[Principal, Depends(user)]

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from gateway_site import ALL, VO, Pilot, Site, refusal, submitted
 
+from domain.configuration import ChangeConfiguration
+from domain.values import subject
 from gateway.app import create
 from gateway.ports import Principal
 from gateway.rights import walk
@@ -143,6 +145,29 @@ async def test_two_that_prove_themselves_at_once_are_two_incarnations(site: Site
     tokens = [answer.json()["access_token"] for answer in answers if answer.status_code == 200]
     alive = [await (await site.client(token)).post("/api/v1/pilot/reports", json={}) for token in tokens]
     assert [answer.status_code for answer in alive].count(200) == 1
+
+
+async def test_generic_pilots_exist_only_where_the_vo_wants_them_and_every_event_names_them(site: Site) -> None:
+    pilot, theirs = await site.pilot("p1"), await site.pilot("p1", vo="belle")
+    job, other = await begun(site, pilot), await begun(site, theirs, "belle")
+    legacy = await site.user("dirac", "GenericPilot", group="pilots")
+    progress = {"job": job, "attempt": 1, "seq": 2, "kind": "progress", "minor": "legacy"}
+    refusal(await legacy.post("/api/v1/pilot/reports", json={"reports": [progress]}), 403, "forbidden")
+    groups = {"pilots": {"properties": ["GenericPilot"]}, "ops": {"properties": ["CSAdministrator"]}}
+    registry = {"default_group": "pilots", "groups": groups, "pilots": {"generic": True}}
+    root = Principal("user", "root", "", rights=frozenset({"CSAdministrator"}))
+    command = ChangeConfiguration(site.work.runtime.configuration.revision, {f"/registry/{VO}": registry})
+    (answer,) = await site.world.ask(root, [(uuid4(), command)])
+    assert answer.refusal is None, answer.refusal
+    await site.work.runtime.configuration.load()
+    reports = [progress, progress | {"attempt": 2}, progress | {"job": other}]
+    told = (await legacy.post("/api/v1/pilot/reports", json={"reports": reports})).json()["results"]
+    assert [each["code"] for each in told] == [None, "job-attempt", "job-unknown"]
+    events = await site.world.history("jobs", _stream(job))
+    assert events[-1].actor == f"user:{subject(VO, 'test', 'dirac')}"
+    for name in ("hello", "offer", "bye"):
+        refusal(await legacy.post(f"/api/v1/pilot/{name}", json=ROUTES[name]), 403, "forbidden")
+    refusal(await (await site.user("ann")).post("/api/v1/pilot/reports", json={}), 403, "forbidden")
 
 
 def _stream(job: int) -> Any:
