@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from domain.errors import Code, Refused
@@ -19,6 +19,7 @@ from domain.matching import Offer
 from domain.pilot import AdmitPilot, Pilot, PilotCommand, RetirePilot, StartPilot, Status
 from domain.values import job_stream, pilot_stream
 from gateway import reports, rights, stories
+from gateway.auth.sources import guessing
 from gateway.errors import LATER
 from gateway.fields import Body, Count, JobNumber, Secret, Stamp, Tags, Text, Vo
 from gateway.holding import OFFERS, Held
@@ -110,13 +111,14 @@ class Bye(Body):
 
 
 @router.post("/token", dependencies=[Depends(rights.public)])
-async def token(outside: Outside, body: Claim) -> Json:
+async def token(request: Request, outside: Outside, body: Claim) -> Json:
     """An access token for a pilot that knows its secret. The secret goes no further than this."""
     who = Principal("pilot", body.stamp, body.vo)
     process = str(body.incarnation)
     digest = sha256(body.secret.encode()).hexdigest()
     try:
-        await _ask(outside, who, AdmitPilot(body.vo, body.stamp, digest, process))
+        async with guessing(outside, request, "pilot-secret", body.vo, of=body.stamp):
+            await _ask(outside, who, AdmitPilot(body.vo, body.stamp, digest, process))
     except Refused as refusal:
         if refusal.code not in LATER:
             outside.proved(body.vo, body.stamp, refusal.code.slug)

@@ -14,7 +14,7 @@ from gateway.ports import Principal, World
 PASSING = frozenset(
     {Code.TOO_MANY_GUESSES, Code.DATABASE_AWAY, Code.BUS_AWAY, Code.DEADLINE}
 )  # say nothing of the asker
-NO_GUESS = PASSING | {Code.PROVIDER_AWAY, Code.NO_PROVIDER, Code.SCOPE}
+NO_GUESS = PASSING | {Code.PROVIDER_AWAY, Code.NO_PROVIDER, Code.SCOPE, Code.PILOT_GONE, Code.BUSY}
 
 
 def network(request: Request, v4: int, v6: int) -> str:
@@ -27,13 +27,17 @@ def network(request: Request, v4: int, v6: int) -> str:
 
 
 @asynccontextmanager
-async def guessing(world: World, request: Request, what: str, vo: str = "", subject: str = "") -> AsyncIterator[None]:
+async def guessing(
+    world: World, request: Request, what: str, vo: str = "", subject: str = "", of: str = ""
+) -> AsyncIterator[None]:  # fmt: skip
     """Around something that could be guessed. Who was wrong too often lately has to wait, right or not.
+
+    `of` is what the guess is for, where many who are right share an address with one who is wrong.
 
     Raises:
         Refused: TOO_MANY_GUESSES, or what the inside says, which is then an event.
     """
-    source = network(request, 32, 64)
+    source = f"{network(request, 32, 64)} {of}".strip()
     await world.identity.allowed(what, source)
     try:
         yield
