@@ -23,7 +23,7 @@ from infra.store import Conflict
 from projections import activity
 
 VIEWS = [view.name for view in CORE.projections]
-FILLED = [view.name for view in CORE.projections if view.log in ("jobs", "pilots")]  # by what is written here
+FILLED = ("jobs", "task_queues", "pilot_queue", "assignments", "pilots", "activity")  # by what is written here
 NAMES = """select array_agg(name order by name) from (
     select conname as name from pg_constraint where conrelid = $1::regclass
     union select indexrelid::regclass::text from pg_index where indrelid = $1::regclass) x"""
