@@ -52,12 +52,12 @@ async def ended_wrongly(pool: asyncpg.Pool) -> Rows:
 
 
 async def timers_wrong(pool: asyncpg.Pool) -> Rows:
-    """Jobs and pilots that live without a timer, and timers of what has ended."""
+    """Jobs and pilots that live without a timer, and timers of what has ended; how long that is kept has its own."""
     final = [status.value for status in FINAL]
     jobs = await rows(
         pool,
         """select j.job, j.status, t.topic from jobs j
-            full join (select * from timers where topic like 'job.%') t
+            full join (select * from timers where topic like 'job.%' and name = 'state') t
                 on left(replace(t.stream_id::text, '-', ''), 12) = lpad(to_hex(j.job), 12, '0')
         where (t.stream_id is null) <> (j.status = any($1)) or j.job is null""",
         final,
