@@ -1,5 +1,7 @@
 """What may be done to jobs besides ending them: hold, release, priority, reset; and what they tell meanwhile."""
 
+import asyncio
+
 from gateway_site import JOB, Site, refusal, submitted
 
 
@@ -31,6 +33,9 @@ async def test_an_owner_cannot_release_what_an_administrator_holds(site: Site) -
 async def test_a_waiting_job_of_higher_priority_comes_first(site: Site) -> None:
     ann, pilot = await site.user("ann"), await site.pilot()
     first, second, third = await submitted(ann, JOB, JOB, JOB)
+    async with asyncio.timeout(60):  # a pilot that comes earlier gets what waits already
+        while len((await ann.get("/api/v1/jobs?status=Waiting")).json()["jobs"]) < 3:
+            await asyncio.sleep(0.05)
     answer = await ann.post("/api/v1/jobs/priority", json={"jobs": [third, 4711], "priority": 7})
     assert answer.json()["counts"] == {"done": 1, "refused": 1}
     assert [(await pilot.offer())["job"] for _ in range(3)] == [third, first, second]
