@@ -48,7 +48,7 @@ class Question(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True):
-    """What would open how many slots."""
+    """What would open how many slots: `would match <what>`."""
 
     code: str
     what: str
@@ -170,7 +170,7 @@ def _openings(queue: Queue, single: dict[Obstacle, list[Alike]]) -> list[Opening
             counts = Counter[str]()
             for kind in kinds:
                 counts[getattr(kind.offer, field)] += kind.slots
-            found += [Opening(obstacle.value, f"{ASKED[obstacle]} {name}", n)
+            found += [Opening(obstacle.value, f"at {ASKED[obstacle]} {name}", n)
                       for name, n in counts.most_common(MOST_VALUES)]  # fmt: skip
         elif obstacle in ASKED:
             found.append(Opening(obstacle.value, f"without {ASKED[obstacle]}", slots))
@@ -184,7 +184,7 @@ def _sizes(obstacle: Obstacle, kinds: list[Alike]) -> list[Opening]:
         size = int(getattr(kind.offer, SIZES[obstacle]))
         counts[_segment(size) if obstacle is Obstacle.CPU_TIME else size] += kind.slots
     steps = sorted(counts, reverse=True)
-    return [Opening(obstacle.value, f"{ASKED[obstacle]} ≤ {step}", sum(n for size, n in counts.items() if size >= step))
+    return [Opening(obstacle.value, f"at {ASKED[obstacle]} ≤ {step}", sum(n for size, n in counts.items() if size >= step))
             for step in dict.fromkeys((*steps[:1], *steps[-1:]))]  # fmt: skip
 
 

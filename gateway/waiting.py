@@ -94,7 +94,7 @@ async def _unfit(world: World, queue: Queue, found: Explanation, figures: Json, 
         return answer("pilot-lost", detail, "site", f"spinor pilot show {lost[-1]}", lost=lost[:10], **figures)
     first, opening = found.reasons[0], next(iter(found.openings), None)
     detail = f"no pilot has what the job asks for: {_what(first)}"
-    detail += f"; would match at {opening.what}: {opening.slots} slots" if opening else ""
+    detail += f"; would match {opening.what}: {opening.slots} slots" if opening else ""
     next_ = f"spinor job description {job}" if job else "spinor queue list"
     return answer(first.code, detail, "user", next_, **figures)
 

@@ -32,4 +32,4 @@ def _tables(reasons: list[dict[str, Any]], openings: list[dict[str, Any]]) -> No
             out(f"  {reason['code']}: {reason.get('detail') or reason.get('rule')}, by {reason['by']} "
                 f"since {moment(reason['since'])} (event {reason['event']})")  # fmt: skip
     for opening in openings:
-        out(f"  would match at {opening['what']}: {opening['slots']} slots")
+        out(f"  would match {opening['what']}: {opening['slots']} slots")

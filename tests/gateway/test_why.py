@@ -59,17 +59,17 @@ async def test_every_obstacle_is_counted_with_what_was_wanted_and_offered(site: 
         ("memory", "2000 MB", "1000 MB", 1, 0, 2),
     ]
     assert found["reasons"][1]["what"] == "memory 2000 MB is wanted, 1 of 2 pilots offered 1000 MB"
-    assert found["openings"] == [{"code": "site", "what": "Site LCG.CERN.cern", "slots": 1}]
+    assert found["openings"] == [{"code": "site", "what": "at Site LCG.CERN.cern", "slots": 1}]
 
 
 @pytest.mark.parametrize(
     ("wanted", "code", "opening"),
     [
-        ({"platforms": ["el9"]}, "platform", "Platform Linux"),
+        ({"platforms": ["el9"]}, "platform", "at Platform Linux"),
         ({"tags": ["gpu"]}, "tag", "without Tags gpu"),
-        ({"cpu_time": 200_000}, "cpu-time", "CPUTime ≤ 86400"),
+        ({"cpu_time": 200_000}, "cpu-time", "at CPUTime ≤ 86400"),
         ({"banned_sites": ["LCG.CERN.cern"]}, "site-banned", "without BannedSites"),
-        ({"processors": 8}, "processors", "NumberOfProcessors ≤ 2"),
+        ({"processors": 8}, "processors", "at NumberOfProcessors ≤ 2"),
     ],
 )
 async def test_what_a_job_asks_too_much_of_is_named_with_what_would_match(
@@ -84,7 +84,7 @@ async def test_what_a_job_asks_too_much_of_is_named_with_what_would_match(
     (reason,) = found["reasons"]
     assert (reason["pilots"], reason["alone"]) == (3, 3)
     assert found["openings"] == [{"code": code, "what": opening, "slots": 3}]
-    assert f"would match at {opening}: 3 slots" in found["detail"]
+    assert f"would match {opening}: 3 slots" in found["detail"]
 
 
 async def test_a_pilot_that_had_what_it_takes_was_lost(site: Site) -> None:
