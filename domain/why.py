@@ -184,7 +184,8 @@ def _sizes(obstacle: Obstacle, kinds: list[Alike]) -> list[Opening]:
         size = int(getattr(kind.offer, SIZES[obstacle]))
         counts[_segment(size) if obstacle is Obstacle.CPU_TIME else size] += kind.slots
     steps = sorted(counts, reverse=True)
-    return [Opening(obstacle.value, f"at {ASKED[obstacle]} ≤ {step}", sum(n for size, n in counts.items() if size >= step))
+    return [Opening(obstacle.value, f"at {ASKED[obstacle]} ≤ {step}",
+                    sum(n for size, n in counts.items() if size >= step))
             for step in dict.fromkeys((*steps[:1], *steps[-1:]))]  # fmt: skip
 
 
