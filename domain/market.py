@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from domain.matching import Offer
+from domain.matching import Offer, parts_of
 
 LATELY = 3600.0  # seconds over which matches are counted
 MOST = 200  # matches of one queue that are remembered
@@ -17,13 +17,15 @@ class Alike(NamedTuple):
     offer: Offer
     slots: int
     last: float
+    parts: tuple[int, ...]  # numbers that stand for `parts_of` the offer
 
 
 class Market:
     """The last offer of every pilot that works."""
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[object, ...], Offer] = {}
+        self._kinds: dict[tuple[object, ...], tuple[Offer, tuple[int, ...]]] = {}
+        self._parts: dict[tuple[object, ...], int] = {}
         self._of: dict[Slot, tuple[object, ...]] = {}
         self._slots: Counter[tuple[object, ...]] = Counter()
         self._last: dict[tuple[object, ...], float] = {}
@@ -37,7 +39,9 @@ class Market:
                 self._less(old)
             self._of[slot] = kind
             self._slots[kind] += 1
-            self._kinds.setdefault(kind, offer)
+            if kind not in self._kinds:
+                numbers = tuple(self._parts.setdefault(part, len(self._parts)) for part in parts_of(offer))
+                self._kinds[kind] = (offer, numbers)
         self._last[kind] = max(at, self._last.get(kind, 0.0))
 
     def gone(self, vo: str, pilot: str) -> None:
@@ -53,9 +57,9 @@ class Market:
 
     def kinds(self, vo: str) -> Iterator[Alike]:
         """What there is for a VO."""
-        for kind, offer in self._kinds.items():
+        for kind, (offer, parts) in self._kinds.items():
             if offer.vo in ("", vo):
-                yield Alike(offer, self._slots[kind], self._last[kind])
+                yield Alike(offer, self._slots[kind], self._last[kind], parts)
 
     def matched(self, queue: str, at: float) -> None:
         """A job of this queue was given away."""

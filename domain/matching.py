@@ -1,6 +1,6 @@
 """What a pilot offers, what a task queue asks for, and everything that can keep the two apart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -110,6 +110,39 @@ def obstacles(wanted: Requirements, vo: str, offer: Offer, owner: str = "", grou
     yield from _places(wanted, offer)
     yield from _labels(wanted, offer)
     yield from _sizes(wanted, offer)
+
+
+def parts_of(offer: Offer) -> tuple[tuple[object, ...], ...]:
+    """What persons, places, labels and sizes depend on, each: offers that are alike in one need one comparison."""
+    return (
+        ("person", offer.vo, offer.owner, offer.groups, offer.refuses),
+        ("place", offer.site, offer.ce, offer.platform, offer.runs),
+        ("label", offer.tags, offer.required_tags, offer.job_types, offer.refuses),
+        ("size", offer.processors, offer.whole, offer.memory_mb, offer.cpu_seconds, offer.gpus),
+    )
+
+
+class Compared:
+    """The obstacles of one queue at very many offers; `parts` are numbers that stand for `parts_of` each offer."""
+
+    def __init__(self, wanted: Requirements, vo: str, owner: str, group: str) -> None:
+        self._known: dict[int, list[Blocked]] = {}
+        self._compare: tuple[Callable[[Offer], Iterator[Blocked]], ...] = (
+            lambda offer: persons(vo, group, owner, offer),
+            lambda offer: _places(wanted, offer),
+            lambda offer: _labels(wanted, offer),
+            lambda offer: _sizes(wanted, offer),
+        )
+
+    def of(self, offer: Offer, parts: Sequence[int]) -> list[Blocked]:
+        """As `obstacles` says."""
+        found: list[Blocked] = []
+        for part, compare in zip(parts, self._compare, strict=True):
+            if (known := self._known.get(part)) is None:
+                known = self._known[part] = list(compare(offer))
+            if known:
+                found += known
+        return found
 
 
 def persons(vo: str, group: str, owner: str, offer: Offer) -> Iterator[Blocked]:

@@ -9,7 +9,7 @@ from domain.choice import in_turn
 from domain.market import Alike, Market
 from domain.match_policy import MatchingDelay, RunningLimit, place
 from domain.match_state import State
-from domain.matching import Blocked, Obstacle, Offer, Queue, obstacles
+from domain.matching import Blocked, Compared, Obstacle, Offer, Queue
 from domain.queue_index import keys_of
 from domain.requirements import SEGMENTS
 
@@ -105,8 +105,9 @@ def explain(state: State, market: Market, queue: Queue, now: float) -> Explanati
     of = sum(kind.slots for kind in kinds)
     tally, single = _Tally(), defaultdict[Obstacle, list[Alike]](list)
     fitting: list[Alike] = []
+    compared = Compared(queue.requirements, queue.vo, queue.owner, queue.group)
     for kind in kinds:
-        found = list(obstacles(queue.requirements, queue.vo, kind.offer, queue.owner, queue.group))
+        found = compared.of(kind.offer, kind.parts)
         for each in found:
             tally.add((each.obstacle.value, ""), each, kind.slots, len(found) == 1)
         if len(found) == 1:

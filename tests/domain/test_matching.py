@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matching_cases import NAMES, OFFERS, WANTED, allowed
 
-from domain.matching import Obstacle, Offer, Queue, Refusing, fits, granted, obstacles
+from domain.matching import Compared, Obstacle, Offer, Queue, Refusing, fits, granted, obstacles, parts_of
 from domain.requirements import SEGMENTS, Requirements, segment
 
 
@@ -18,6 +18,17 @@ def test_what_does_not_fit_says_what_was_wanted_and_what_was_there(queue: Queue,
     assert all(blocked.wanted for blocked in found)
     persons = {Obstacle.VO, Obstacle.OWNER, Obstacle.GROUP}
     assert fits(queue.requirements, offer) is not bool({blocked.obstacle for blocked in found} - persons)
+
+
+@given(st.builds(Queue, st.just("q"), st.sampled_from(["x", "y"]), NAMES, NAMES, WANTED), st.lists(OFFERS, max_size=9))
+def test_many_offers_are_compared_as_each_of_them_alone(queue: Queue, offers: list[Offer]) -> None:
+    wanted, vo, owner, group = queue.requirements, queue.vo, queue.owner, queue.group
+    compared = Compared(wanted, vo, owner, group)
+    numbers: dict[object, int] = {}
+    parts = [[numbers.setdefault(part, len(numbers)) for part in parts_of(offer)] for offer in offers]
+    assert [compared.of(offer, part) for offer, part in zip(offers, parts, strict=True)] == [
+        list(obstacles(wanted, vo, offer, owner, group)) for offer in offers
+    ]
 
 
 def test_every_obstacle_of_requirements_can_stand_in_the_way_alone() -> None:
