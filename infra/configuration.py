@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -14,6 +13,7 @@ from domain.messages import Event, Recorded
 from domain.schema import Configuration, Vo, builtin, read
 from infra.store import SELECT, TROUBLE, Store, table
 from infra.system import System
+from infra.waiting import within
 from infra.wake import Wakes
 
 LOOK = 4.0  # seconds between two looks when nobody wakes us: a change is in force within 5
@@ -72,8 +72,7 @@ class Configurations:
         woken = self._wakes.event(Installation.LOG)
         try:
             while self._kept or await asyncio.Event().wait():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), LOOK)
+                await within(LOOK, woken)
                 woken.clear()
                 try:
                     await self.load()

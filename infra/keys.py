@@ -1,9 +1,7 @@
 """The keys of this process, kept as the log says; and the operator's commands on them."""
 
-import asyncio
 import getpass
 import json as jsons
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -19,6 +17,7 @@ from infra.process import Bus, Data, Database, configured, run, system
 from infra.runtime import Runtime, opened
 from infra.store import TROUBLE
 from infra.tokens import Ring, Tokens, installation_secret
+from infra.waiting import within
 from infra.wake import CHANNEL
 
 LOOK = 30.0  # seconds between two looks when nobody wakes us; the next key is published long before it signs
@@ -42,8 +41,7 @@ class Keys:
         woken = self._runtime.wakes.event(Keyring.LOG)
         try:
             while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), LOOK)
+                await within(LOOK, woken)
                 woken.clear()
                 try:
                     await self.load()

@@ -15,6 +15,7 @@ from infra.complaints import Complaint
 from infra.leader import leading
 from infra.reader import Reader
 from infra.store import TROUBLE, Connection, Store, table, wired
+from infra.waiting import within
 from infra.wake import Wakes
 
 PACK = 200  # events in one envelope
@@ -98,10 +99,7 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if now - self._beat > BEAT and any(sent < position for sent in self._sent.values()):
             await self._tell_position(position)
-        try:
-            await asyncio.wait_for(self._woken.wait(), LOOK)
-        except TimeoutError:
-            return
+        await within(LOOK, self._woken)
 
     async def _tell_position(self, position: int) -> None:
         self._beat = asyncio.get_running_loop().time()

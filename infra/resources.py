@@ -1,6 +1,5 @@
 """What may be used, known in every process without asking: read again when that changes, and often anyway."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 
 import asyncpg
@@ -10,6 +9,7 @@ from domain.resource import Access
 from domain.usable import Place, Statuses, Usable, usable
 from infra.store import TROUBLE
 from infra.views import DIALECT
+from infra.waiting import within
 from infra.wake import Wakes
 from projections import resource_status
 
@@ -42,10 +42,7 @@ class Resources:
                 await self.read()
             except TROUBLE as fault:
                 log_.warning("statuses of resources are as old as the database is away", reason=repr(fault))
-            try:
-                await asyncio.wait_for(self._woken.wait(), LOOK)
-            except TimeoutError:
-                pass
+            await within(LOOK, self._woken)
             self._woken.clear()
 
     async def read(self) -> None:

@@ -16,6 +16,7 @@ from infra.bus.messages import Request
 from infra.runtime import Runtime
 from infra.store import TROUBLE
 from infra.views import DIALECT
+from infra.waiting import within
 from projections.sandboxes import of_path, those_doomed
 
 LOOK = 60.0  # seconds between looks when nobody wakes us
@@ -62,10 +63,7 @@ class Removal:
         return bool(rows)
 
     async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), LOOK)
-        except TimeoutError:
-            pass
+        await within(LOOK, self._woken)
         self._woken.clear()
 
 

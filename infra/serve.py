@@ -18,6 +18,7 @@ from infra.runtime import Runtime, opened
 from infra.settings import Settings
 from infra.store import TROUBLE
 from infra.system import System
+from infra.waiting import end
 from infra.web import gateway, listen, permitted
 from infra.world import RuntimeWorld
 
@@ -98,15 +99,6 @@ async def _start(work: Running, parts: Sequence[str], names: Sequence[str]) -> N
     loops += [app.timers(runtime)] if "timers" in parts else []
     loops += [app.match(runtime)] if "match" in parts else []
     work.tasks += [asyncio.create_task(loop) for loop in loops]
-
-
-async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """End the tasks; again after a second, for a library may swallow a cancellation while its connection dies."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=1)
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """Who is suspended, known in every process without asking: read again when that changes, and often anyway."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from domain.values import subject as pseudonym
 from infra.configuration import Configurations
 from infra.store import TROUBLE
 from infra.views import DIALECT
+from infra.waiting import within
 from infra.wake import Wakes
 from projections import suspensions
 
@@ -58,10 +58,7 @@ class Suspensions:
                 await self.read()
             except TROUBLE as fault:
                 log_.warning("suspensions are as old as the database is away", reason=repr(fault))
-            try:
-                await asyncio.wait_for(self._woken.wait(), LOOK)
-            except TimeoutError:
-                pass
+            await within(LOOK, self._woken)
             self._woken.clear()
 
     async def read(self) -> None:

@@ -18,6 +18,7 @@ from infra.bus.messages import Request
 from infra.complaints import Complaint
 from infra.leader import leading
 from infra.store import TROUBLE, Connection, Store
+from infra.waiting import within
 from infra.wake import Wakes
 
 TIMERS = UUID("0f9b4e4e-2f7e-5a3f-9a55-74696d657273")
@@ -139,11 +140,8 @@ class Timers:
 
     async def _wait(self, due: datetime | None) -> None:
         pause = LOOK if due is None else min(LOOK, max(0.0, (due - datetime.now(due.tzinfo)).total_seconds()))
-        try:
-            await asyncio.wait_for(self._woken.wait(), pause)
+        if await within(pause, self._woken):
             await asyncio.sleep(min(REST, pause))
-        except TimeoutError:
-            pass
         self._woken.clear()
 
 

@@ -30,6 +30,7 @@ from infra.sandbox_removal import Removal
 from infra.settings import Settings
 from infra.storage.elements import OpenedStorages
 from infra.tokens import ISSUER, Tokens, derived, installation_secret
+from infra.waiting import end
 from infra.world import RuntimeWorld
 
 GRACE = 2  # seconds that open requests get at the end; held offers are asked again by their pilots
@@ -132,9 +133,8 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     finally:
         world.close()
         server.should_exit = True
-        following.cancel()
-        removing.cancel()
-        await asyncio.gather(task, following, removing, return_exceptions=True)
+        await end([following, removing])
+        await asyncio.gather(task, return_exceptions=True)
         listener.close()
         await identity.close()
         await engine.dispose()

@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 from msgspec import Struct
 
+from infra.waiting import end
+
 T = TypeVar("T")
 Lane = int | str
 
@@ -137,7 +139,8 @@ class Runner(Generic[T]):
                 task.cancel()
         except TimeoutError:
             task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        _, left = await asyncio.wait([task], timeout=1)
+        await end(list(left))
 
 
 def _now() -> float:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -33,6 +32,7 @@ from infra.bus.messages import Envelope, Outcome, Outcomes, Request, WireEvent, 
 from infra.bus.packing import announced, due, fitting, packed
 from infra.bus.rabbit_inbox import Inbox
 from infra.bus.work import Arrival, Consumer, Desk, Incoming, Task, Wake
+from infra.waiting import end, within
 
 ENVELOPES_AHEAD = 10  # a partition
 MESSAGES_AHEAD = 500  # a queue of commands
@@ -183,12 +183,10 @@ class RabbitBus:
         consuming = keep_consuming(self._in, ahead, opened_once, gather.forget, self.tuning.reconnect)
         self._consuming.append(task := asyncio.create_task(consuming))
         self._runners.append((runner, running := asyncio.create_task(runner.run())))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(ready.wait(), self.tuning.patience)
+        await within(self.tuning.patience, ready)
 
         async def stop() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
             await runner.stop(running, self.tuning.grace)
 
         return stop

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Protocol, cast
 from uuid import UUID
@@ -20,6 +19,7 @@ from infra.bus.inbox import Programs, read
 from infra.bus.interface import Burial, Tuning
 from infra.bus.messages import Outcome, Outcomes, Request, encode
 from infra.bus.work import buried, unreadable
+from infra.waiting import within
 
 PATIENCE = 30.0  # seconds a program that asked for an answer gets it in
 ROUNDABOUT = ("x-death", "x-first-death-exchange", "x-first-death-queue")  # headers of what was dead-lettered
@@ -64,8 +64,7 @@ class Inbox:
                 away = True
             finally:
                 await broker.stop()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._end.wait(), self.tuning.reconnect)
+            await within(self.tuning.reconnect, self._end)
 
     def stop(self) -> None:
         """Take no more; `run` ends when what is at work is done."""

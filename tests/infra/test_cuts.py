@@ -11,7 +11,7 @@ from domain.job import Job, KillJob
 from domain.values import job_stream
 from infra import cuts
 from infra.epoch import Sentinel
-from infra.serve import end
+from infra.waiting import end
 from infra.witness import Witness
 
 

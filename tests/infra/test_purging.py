@@ -10,8 +10,8 @@ from installation import Installation, on_18  # noqa: F401
 from infra import purging
 from infra.bus.messages import Outcome, Request
 from infra.front import Front
-from infra.serve import end
 from infra.timers import Timers
+from infra.waiting import end
 
 OLD = """insert into {table} ({columns}, {age}) select {values}, now() - n * interval '20 days'
     from generate_series(0, 3) n"""

@@ -17,9 +17,9 @@ from infra import rebuild as rebuilding
 from infra.app import CORE, everything
 from infra.rebuild import rebuild, verify
 from infra.runtime import Runtime, opened
-from infra.serve import end
 from infra.settings import settings
 from infra.store import Conflict
+from infra.waiting import end
 from projections import activity
 
 VIEWS = [view.name for view in CORE.projections]

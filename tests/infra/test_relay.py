@@ -15,7 +15,7 @@ from domain.values import partition
 from infra import relay as relaying
 from infra.bus.messages import Envelope, WireEvent
 from infra.relay import PACK, Relay
-from infra.serve import end
+from infra.waiting import end
 
 PARTITIONS = 16
 
