@@ -642,12 +642,12 @@ class Job(Aggregate, frozen=True):
     # Rules that several decisions share.
 
     def _may(self, target: Status, command: JobCommand) -> None:
-        if self.status is S.NEW:
-            raise Refused(Code.JOB_UNKNOWN, job=command.job)
         if target not in TRANSITIONS[self.status]:
             raise self._impossible(command)
 
     def _impossible(self, command: JobCommand) -> Refused:
+        if self.status is S.NEW:
+            return Refused(Code.JOB_UNKNOWN, job=command.job)
         verb = type(command).TOPIC.partition(".")[2]
         return Refused(Code.JOB_STATE, job=self.number, status=self.status.value, verb=verb)
 
