@@ -37,6 +37,7 @@ class Configurations:
         self._kept = Installation in system.aggregates
         self._store = store
         self._wakes = wakes
+        self._loading = asyncio.Lock()
 
     @property
     def revision(self) -> int:
@@ -52,20 +53,26 @@ class Configurations:
         return self._installation.at(revision) if revision else self.builtin
 
     async def load(self) -> None:
-        """Bring it up to the newest revision."""
+        """Bring it up to the newest revision; what is in force stays so until the next one is whole."""
         if not self._kept:
             return
-        rows = await self._store.pool.fetch(AFTER, STREAM, max(self.revision, 1))
+        async with self._loading:
+            known = await self._read(max(self.revision, 1))
+            if known is None:
+                return
+            if self.revision and (not known or known[0].id != self._installation.head):
+                await self._begin_again()  # the database is another one than it was, or came back in an earlier state
+            else:
+                self._take(known[1:] if self.revision else known)
+
+    async def _read(self, first: int) -> list[Recorded[Event]] | None:
+        """The revisions from this one on; None when a newer release wrote them, and ours stays in force."""
+        rows = await self._store.pool.fetch(AFTER, STREAM, first)
         try:
-            events = [self._store.recorded(row) for row in rows]
-        except Refused as refusal:  # written by a newer release: the last one that we understand stays in force
+            return [self._store.recorded(row) for row in rows]
+        except Refused as refusal:
             self._cannot(refusal.what)
-            return
-        if self.revision and (not events or events[0].id != self._installation.head):
-            self._begin_again()  # the database is another one than it was, or came back in an earlier state
-            await self.load()
-            return
-        self._take(events[1:] if self.revision else events)
+            return None
 
     async def run(self) -> None:
         """Follow changes until cancelled."""
@@ -93,11 +100,16 @@ class Configurations:
             log.error("configuration broken", field=problem.field, problem=problem.problem)
         self._announce()
 
-    def _begin_again(self) -> None:
-        self._installation = Installation()
-        self.events = ()
-        self.current = read(self.builtin)
-        self._announce()
+    async def _begin_again(self) -> None:
+        events = await self._read(1)
+        if events is None:
+            return
+        self._installation, self.events = Installation(), ()
+        if events:
+            self._take(events)
+        else:
+            self.current = read(self.builtin)
+            self._announce()
 
     def _announce(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()

@@ -21,6 +21,7 @@ export const AFTER = {
   "job.released": "Waiting",
   "job.started": "Running",
   "job.payload-ended": "Completing",
+  "job.completed": "Completed",
   "job.done": "Done",
   "job.failed": "Failed",
   "job.killed": "Killed",

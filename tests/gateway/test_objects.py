@@ -104,6 +104,9 @@ async def test_a_refusal_says_who_must_act_and_what_to_do(store: LocalObjects) -
         "who": "user",
         "next": "spinor whoami",
         "right": "a valid upload signature",
+        "class": "policy",
+        "retryable": False,
+        "help": "/guide/errors/forbidden",
     }
 
 

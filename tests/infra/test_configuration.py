@@ -82,6 +82,20 @@ async def test_a_database_in_an_earlier_state_is_read_anew(given: Settings) -> N
         assert (installation.revision, installation.current.vos) == (1, ["lhcb"])
 
 
+async def test_two_who_look_at_once_never_see_an_installation_without_configuration(given: Settings) -> None:
+    async with opened(CORE, given) as runtime:
+        await change(runtime, _registry_lhcb=VO)
+        await runtime.configuration.load()
+        for number in range(20):
+            await change(runtime, _systems_name=f"Grid {number}")
+            looks = [asyncio.create_task(runtime.configuration.load()) for _ in range(4)]
+            while not all(look.done() for look in looks):
+                assert runtime.configuration.current.vos == ["lhcb"]
+                await asyncio.sleep(0)
+            assert runtime.configuration.current.systems.name == f"Grid {number}"
+            assert len(runtime.configuration.events) == number + 2
+
+
 async def test_a_section_of_a_newer_release_disables_its_vo_only(given: Settings) -> None:
     async with opened(CORE, given) as runtime:
         future = Installation.Changed(1, {"/registry": {"lhcb": VO, "cta": {**VO, "wormholes": 3}}})
