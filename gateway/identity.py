@@ -102,6 +102,9 @@ class Identity(Protocol):
     async def depart(self, flow: Flow, back: str) -> str:
         """Where the browser goes to log in; it comes back to `back`. Raises Refused(NO_PROVIDER, PROVIDER_AWAY)."""
 
+    async def waiting(self, kind: str, state: str) -> Flow:
+        """The flow that waits for a browser to come back with this state; raises Refused(GRANT)."""
+
     async def arrive(self, kind: str, state: str, code: str, issuer: str = "") -> tuple[Flow, str]:
         """The browser is back: the flow, which is ready now, and the authorization code of a browser's flow.
 

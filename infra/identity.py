@@ -104,15 +104,21 @@ class RuntimeIdentity:
         state = self._fernet.encrypt(msgspec.json.encode(State(flow.id, back, *secrets))).decode()
         return await self._providers.address(flow.vo, registry.idp, back, state, secrets)
 
-    async def arrive(self, kind: str, state: str, code: str, issuer: str = "") -> tuple[Flow, str]:
+    async def waiting(self, kind: str, state: str) -> Flow:
         opened = self._opened(state)
         async with _database():
             flow = await self._flows.by("id", opened.flow)
-        registry = self.registries().get(flow.vo) if flow else None
-        if flow is None or flow.kind != kind or registry is None or registry.idp is None:
+        if flow is None or flow.kind != kind:
             raise Refused(Code.GRANT, problem="Invalid state", vo="VO")
         if flow.status != PENDING or flow.expires < datetime.now(UTC):
             raise Refused(Code.GRANT, problem="this login is over already, or took too long", vo=flow.vo)
+        return flow
+
+    async def arrive(self, kind: str, state: str, code: str, issuer: str = "") -> tuple[Flow, str]:
+        opened, flow = self._opened(state), await self.waiting(kind, state)
+        registry = self.registries().get(flow.vo)
+        if registry is None or registry.idp is None:
+            raise Refused(Code.GRANT, problem="Invalid state", vo="VO")
         if issuer and issuer.rstrip("/") != registry.idp.issuer:
             raise Refused(Code.PROVIDER_REFUSED, vo=flow.vo, problem="another provider sent the browser here")
         claims = await self._providers.claims(flow.vo, registry, code, opened.back, (opened.verifier, opened.nonce))

@@ -4,10 +4,12 @@ import asyncio
 import base64
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 from uuid import uuid4
 
@@ -133,13 +135,20 @@ class LoginSite:
     async def poll(self, flow: Json) -> httpx.Response:
         return await self.token(grant_type=DEVICE, device_code=flow["device_code"])
 
-    async def approve(self, flow: Json, name: str, password: str = PASSWORD) -> httpx.Response:
-        """Somebody opens the address in a browser and logs in; the page that the browser shows last."""
-        return await asyncio.to_thread(self._approve, flow["verification_uri_complete"], name, password)
+    async def approve(
+        self, flow: Json, name: str, password: str = PASSWORD, *, confirm: bool = True
+    ) -> httpx.Response:  # fmt: skip
+        """Somebody opens the address in a browser, logs in, and says that the terminal is theirs; the last page."""
+        return await asyncio.to_thread(self._approve, flow["verification_uri_complete"], name, password, confirm)
 
-    def _approve(self, url: str, name: str, password: str) -> httpx.Response:
+    def _approve(self, url: str, name: str, password: str, confirm: bool) -> httpx.Response:
         with httpx.Client(timeout=60, headers={"Accept": "text/html"}) as browser:
-            return self.provider.log_in(browser, url, name, password)
+            page = self.provider.log_in(browser, url, name, password)
+            fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text)
+            if not confirm or not fields:
+                return page
+            typed = {field: unescape(value) for field, value in fields}
+            return browser.post(str(page.url.join("/api/auth/device/complete")), data=typed, follow_redirects=True)
 
     async def log_in(self, name: str, scope: str = "vo:lhcb") -> Json:
         """Tokens of somebody, by the device flow."""

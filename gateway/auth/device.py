@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from domain.errors import Code, Refused
@@ -21,6 +21,7 @@ router = APIRouter(prefix="/api/auth", tags=["auth"], dependencies=[Depends(publ
 LIFE = 600  # seconds
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so no words; nothing that looks like a digit
 Word = Annotated[str, Query(max_length=4096)]
+Typed = Annotated[str, Form(max_length=4096)]
 
 
 @router.post("/device")
@@ -64,12 +65,27 @@ async def do_device_flow(request: Request, outside: Outside, user_code: Word = "
 async def finish_device_flow(
     request: Request, outside: Outside, state: Word, code: Word = "", error: Word = "", iss: Word = ""
 ) -> Response:
-    """The browser comes back from the provider."""
+    """The browser comes back from the provider. A person is asked first whose terminal it is: whoever sent them a link
+    would act as them (RFC 8628, 5.4), and a provider that knows them already asks nothing."""
     async with remembered(outside, request, "login"):
         if error or not code:
             raise Refused(Code.PROVIDER_REFUSED, vo="this VO", problem=error[:100] or "it gave no code")
+        if "text/html" in request.headers.get("accept", ""):
+            flow = await outside.identity.waiting("device", state)
+            return pages.confirm(flow, {"state": state, "code": code, "iss": iss})
         await outside.identity.arrive("device", state, code, iss)
     return RedirectResponse(f"{base(request, outside)}/api/auth/device/complete/finished", 307)
+
+
+@router.post("/device/complete", status_code=303, include_in_schema=False)
+@pages.for_browsers
+async def confirm_device_flow(
+    request: Request, outside: Outside, state: Typed, code: Typed, iss: Typed = ""
+) -> Response:
+    """The person knows the terminal."""
+    async with remembered(outside, request, "login"):
+        await outside.identity.arrive("device", state, code, iss)
+    return RedirectResponse(f"{base(request, outside)}/api/auth/device/complete/finished", 303)
 
 
 @router.get("/device/complete/finished")

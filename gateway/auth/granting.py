@@ -12,6 +12,7 @@ from domain.session import EndSession, OpenSession
 from domain.values import subject
 from gateway.identity import Grant
 from gateway.ports import Principal, Row, World
+from gateway.rights import MANAGERS
 from projections import sessions
 
 BUILT_IN = "spinor"  # the issuer of the development identity
@@ -42,7 +43,8 @@ def principal(
     registry = registry_of(world, vo)
     issuer = registry.idp.issuer if registry.idp else BUILT_IN
     pseudonym = subject(vo, issuer, who.sub)
-    if refusal := world.suspended(vo, pseudonym, group):
+    manages = bool(MANAGERS & registry.properties(group))  # they alone may come in, to resume their group or VO
+    if refusal := world.suspended(vo, pseudonym, group, alone=manages):
         raise refusal
     mine = rights(vo, registry, who, group, asked)
     return Principal(

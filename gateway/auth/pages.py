@@ -1,7 +1,7 @@
 """The few pages that a browser sees at login: one style, no script, nothing from elsewhere."""
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from hashlib import sha256
 from html import escape
@@ -11,6 +11,7 @@ from fastapi import Request, Response
 
 from domain.errors import Refused
 from gateway.errors import problem
+from gateway.identity import Flow
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --paper: #f4f5f8; --card: #fff; --line: #d5d9e2; --blue: #2456c4 }
@@ -68,6 +69,21 @@ def ask_for_code() -> Response:
         'spellcheck="false">',
         "<button>Continue</button></form>",
         '<p class="quiet">Only type a code that you have asked for yourself: whoever shows it will act as you.</p>',
+    )
+
+
+def confirm(flow: Flow, hidden: Mapping[str, str]) -> Response:
+    """Is it your terminal?"""
+    code = f"{flow.user_code[:4]}-{flow.user_code[4:]}"
+    fields = (f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in hidden.items())
+    return page(
+        "Is it your terminal?",
+        f"<p>A terminal that shows the code <strong>{escape(code)}</strong> wants to act as you in the VO ",
+        f"<strong>{escape(flow.vo)}</strong>, group <strong>{escape(flow.group)}</strong>.</p>",
+        '<form method="post" action="/api/auth/device/complete">',
+        *fields,
+        "<button>Yes, it is mine</button></form>",
+        '<p class="quiet">If somebody sent you a link, or no terminal of yours shows this code, close this window.</p>',
     )
 
 

@@ -88,7 +88,8 @@ async def _code(request: Request, world: World, asked: Asked) -> Any:
             raise _grant("Invalid redirect_uri")
         if flow.client != asked.client:
             raise _grant("Bad client_id")
-        if not compare_digest(create_s256_code_challenge(asked.verifier), flow.challenge):
+        shown = create_s256_code_challenge(asked.verifier) if asked.verifier.isascii() else ""
+        if not compare_digest(shown, flow.challenge):
             raise _grant("Invalid code_challenge")
     _alive(flow, "Code expired")
     return await _granted(request, world, flow)

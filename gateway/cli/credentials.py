@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import uuid4
 
 import httpx
 from platformdirs import user_data_path
@@ -73,9 +73,12 @@ def fresh(url: str, entry: Entry) -> str:
         return str(entry.get("token", ""))
     with locked():
         entry = kept(url) or entry
-        if _due(entry) and (newer := _refreshed(url, entry)):
-            entry = {**entry, **newer}
-            _write_entry(url, entry)
+        if _due(entry):
+            entry = {**entry, "request": entry.get("request") or str(uuid4())}
+            _write_entry(url, entry)  # before it is sent: whoever goes on after us asks the same thing again
+            if newer := _refreshed(url, entry):
+                entry = {**entry, **newer, "request": ""}
+                _write_entry(url, entry)
     return str(entry.get("token", ""))
 
 
@@ -102,11 +105,12 @@ def _due(entry: Mapping[str, Any]) -> bool:
 def _refreshed(url: str, entry: Mapping[str, Any]) -> Entry | None:
     """New tokens; None when there are none to be had now: then the gateway says what is wrong with the old ones.
 
-    The request has an id that follows from the token: when its answer is lost, the same answer is got again.
+    The request has an id: when its answer is lost, the same answer is got again. It must not follow from the token, or
+    a thief of the token could ask the same thing, and both would share the login without anybody noticing.
     """
     token = str(entry["refresh"])
     form = {"grant_type": "refresh_token", "client_id": CLIENT, "refresh_token": token}
-    headers = {"x-ms-client-request-id": str(uuid5(NAMESPACE_URL, token))}
+    headers = {"x-ms-client-request-id": str(entry["request"])}
     for _ in range(2):
         try:
             answer = httpx.post(f"{url}/api/auth/token", data=form, headers=headers, timeout=30)

@@ -10,7 +10,7 @@ from gateway.cli import credentials
 from gateway.cli.ids import Json
 from gateway.cli.output import Column, as_json, asked, facts, note, out, table
 from gateway.cli.session import Session, connected, refusal
-from gateway.cli.text import ago
+from gateway.cli.text import ago, clean
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 PAUSE = 2.0  # seconds between two questions whether somebody has logged in
@@ -118,8 +118,8 @@ def _show(flow: dict[str, Any]) -> None:
     segno.make(flow["verification_uri_complete"], error="l").terminal(picture, compact=True)
     code = flow["user_code"]
     typer.echo(picture.getvalue(), err=True)
-    typer.echo(f"Open {flow['verification_uri_complete']}", err=True)
-    typer.echo(f"or {flow['verification_uri']} and type {code[:4]}-{code[4:]}", err=True)
+    typer.echo(f"Open {clean(flow['verification_uri_complete'])}", err=True)
+    typer.echo(f"or {clean(flow['verification_uri'])} and type {clean(code[:4])}-{clean(code[4:])}", err=True)
     minutes = int(flow["expires_in"]) // 60
     typer.echo(f"waiting for you, for {minutes} minutes (Ctrl-C ends it) …", err=True)
 
