@@ -54,7 +54,7 @@ def login(
     token: Annotated[str, typer.Option(envvar="SPINOR_TOKEN", help="keep this one instead; better asked for")] = "",
     json: Json = False,
 ) -> None:
-    """Log in at your organisation: open the address that is shown, on any device.
+    """Log in at your organisation, in the browser of any device.
 
     What the commands of this account need is kept in a file that only it may read, and refreshed as long as the
     login lasts. On a laptop `spinor up` does all this by itself. Without a VO: keep a token that you have.

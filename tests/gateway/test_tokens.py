@@ -113,6 +113,7 @@ async def test_a_refresh_token_opens_nothing(site: Site) -> None:
     refusal(await get(site, refresh), 401, "no-token")
 
 
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # a forger does not mind
 async def test_a_key_that_is_not_ours_signs_nothing_whatever_it_calls_itself(site: Site, who: Principal) -> None:
     ours, theirs = site.world._tokens.ring.signing, Tokens(b"other" * 8)
     for kid in (ours.kid, "unknown", "", None):
