@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 from gateway_site import ALL, Site, refusal, submitted
 
+from infra.match_guard import PROBES
+
 ROUTE = "/api/v1/resources"
 CERN = {"kind": "site", "name": "LCG.CERN.cern"}
 BAN = {"resources": [CERN], "status": "Banned", "reason": "cooling is down"}
@@ -118,7 +120,7 @@ async def test_a_job_whose_only_site_is_banned_is_held_and_freed_when_the_ban_en
     assert {(await pilot.offer(wait=20))["job"] for _ in range(2)} == {job, other}
 
 
-async def test_a_banned_place_gets_nothing_and_a_place_on_probation_one_job(site: Site) -> None:
+async def test_a_banned_place_gets_nothing_and_a_place_on_probation_two_jobs(site: Site) -> None:
     ann, boss, pilot = await site.user("ann"), await site.user("boss", *ALL), await site.pilot()
     for status in ("Banned", "Draining", "Error"):
         await said(boss, status=status)
@@ -126,7 +128,8 @@ async def test_a_banned_place_gets_nothing_and_a_place_on_probation_one_job(site
         assert await pilot.offer(wait=1) is None
     await said(boss, resources=[{"kind": "node", "name": "LCG.CERN.cern/n1"}], status="Probing")
     await said(boss, status="Degraded")
-    assert await pilot.offer(wait=20, processors=1)
+    for _ in range(PROBES):
+        assert await pilot.offer(wait=20, processors=1)
     assert await pilot.offer(wait=1, processors=1) is None
     await said(boss, resources=[{"kind": "node", "name": "LCG.CERN.cern/n1"}], status="Active")
     assert await pilot.offer(wait=20, processors=1)

@@ -89,7 +89,10 @@ def test_a_taken_port_is_refused_with_what_to_do(taken: int, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("SPINOR_PROT", "did you mean SPINOR_PORT?"), ("SPINOR_XYZZY", "there are: SPINOR_ACCESS_SECONDS, SPINOR_BEHIND_PROXY, ")],
+    [
+        ("SPINOR_PROT", "did you mean SPINOR_PORT?"),
+        ("SPINOR_XYZZY", "there are: SPINOR_ACCESS_SECONDS, "),
+    ],
 )
 def test_a_variable_that_is_not_known_is_told_with_those_that_are(
     monkeypatch: pytest.MonkeyPatch, name: str, told: str
