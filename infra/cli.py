@@ -9,7 +9,7 @@ import typer
 from domain.errors import Refused
 from gateway.cli.ids import Json
 from gateway.cli.main import application, fail, unexpected
-from infra import keys, operate, parts, pilot_here
+from infra import key_commands, operate, parts, pilot_here
 from infra.process import Bus, Data, Database, Host, Port, chosen, configured, run, system
 
 app = application()
@@ -18,7 +18,7 @@ for group in app.registered_groups:
         group.typer_instance.callback(invoke_without_command=True, no_args_is_help=False)(pilot_here.run)
 parts.add(app)
 operate.add(app)
-keys.add(app)
+key_commands.add(app)
 
 
 @app.command()

@@ -8,7 +8,6 @@ import yaml
 from pydantic import BaseModel
 
 from domain.errors import Code, Refused
-from domain.schema import Document
 from domain.tree import names
 
 WIDTH = 120
@@ -41,6 +40,8 @@ def parsed(text: str, name: str) -> Any:
 
 def kind_at(place: str) -> Any:
     """The model, or other type, of what stands at a place; None where the schema says nothing."""
+    from domain.schema import Document  # builds every model of the configuration: other commands do not wait for it
+
     kind: Any = Document
     for name in names(place):
         kind = _inside(kind, name)

@@ -8,8 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import Code, Refused
-from domain.references import contradictions
-from domain.schema import read
 from domain.tree import Tree
 from gateway.cli import cfg, from_dirac, from_diracx
 from gateway.cli.commented import parsed, text_of
@@ -40,6 +38,9 @@ def import_(
     \b
     Example: spinor config import dirac.cfg --output ours.yml
     """
+    from domain.references import contradictions
+    from domain.schema import read
+
     document, found = converted(source)
     read_back = read(document)
     wrong = [*read_back.problems, *contradictions(read_back)]

@@ -91,3 +91,9 @@ def test_the_settings_show_no_password(arguments: list[str]) -> None:
     assert done.returncode == 0
     assert b"geheim" not in done.stdout + done.stderr
     assert b"me:" in done.stdout
+
+
+def test_commands_of_users_do_not_read_the_servers_parts() -> None:
+    heavy = ["fastapi", "sqlalchemy", "faststream", "aio_pika", "minio", "asyncpg", "domain.schema", "gateway.app"]
+    done = spinor(program=f"import sys, infra.cli; print([name for name in {heavy} if name in sys.modules])")
+    assert done.stdout.strip() == b"[]", done.stderr
