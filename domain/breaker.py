@@ -75,6 +75,10 @@ class Breaker:
         """Whether one more job may go there."""
         return not self._places or all(self._open(key, now) for key in _keys(offer.pilot, offer.site, offer.host))
 
+    def suspects(self) -> set[str]:
+        """The pilots and nodes that are suspected."""
+        return {name for _, name in self._places}
+
     def _open(self, key: Key, now: float) -> bool:
         place = self._places.get(key)
         if place is None:

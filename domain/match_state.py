@@ -1,16 +1,18 @@
 """Everything a choice depends on: queues, shares, what runs, tokens of delays, pilots kept free, the policy."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from domain.match_policy import MatchingDelay, MatchPolicy, RunningLimit, place
 from domain.matching import Obstacle, Offer, Queue
-from domain.queue_index import MOST_SHAPES, Book, Entry, Shape, Shapes
+from domain.queue_index import Entry, Index, Shape
+from domain.share_tree import Tree
 from domain.shares import Person, Shares
 
 Barrier = Callable[[Offer, str, float], Obstacle | None]  # what keeps a place from jobs of a VO, whatever they ask for
 Rule = RunningLimit | MatchingDelay
+MOST_EMPTY = 4096  # queues in which nothing waits that are carried along
 
 
 class Decision(NamedTuple):
@@ -54,34 +56,36 @@ class State:
         self.policy = policy or MatchPolicy()
         self.barrier: Barrier = lambda offer, vo, now: None
         self.told: Callable[[Offer, str], dict[str, str]] = lambda offer, vo: {}  # of what the barrier said
+        self.doubtful: Callable[[], Collection[str]] = tuple  # pilots and nodes of which anything is known
         self.crowd: Counter[str] = Counter()  # jobs by site, computing element, node and pilot
         self.suspended: Callable[[Person], bool] = lambda person: False
         self.shares = Shares(self.policy.half_life, self.policy.horizon)
-        self.shapes = Shapes()
-        self.tree: dict[str, dict[str, dict[str, Book]]] = {}
-        self.homes: dict[str, Book] = {}
+        self.tree = Tree(self.shares)
+        self.index = Index()
+        self.ranks: dict[int, int] = {}  # priorities, the highest first, with the queues whose best job has it
         self.running: Counter[tuple[str, ...]] = Counter()
         self.tokens: dict[tuple[str, ...], tuple[float, float]] = {}
         self.held: dict[int, Taken] = {}
         self.reserved: dict[str, dict[str, float]] = {}
-        self._seen: set[Shape] = set()
+        self._entries: dict[str, Entry] = {}
+        self._empty: deque[Entry] = deque()
         self._rules: dict[str, list[Rule]] = {}
-        self._weights: dict[tuple[str, ...], float] = {}
         self.govern(self.policy)
 
     # What the world tells.
 
     def put(self, queue: Queue, waiting: int, since: float) -> None:
         """A queue as it is: so many jobs, the best one waiting since then."""
-        book = self._book(queue)
-        entry = book.entries.get(queue.id)
+        entry = self._entries.get(queue.id)
         if entry is None:
-            self.homes[queue.id] = book
-            self.shapes.add(queue)
-            book.add(Entry(queue, waiting, since))
-        else:
-            entry.queue, entry.since = queue, since
-            book.count(entry, waiting)
+            home = self.tree.home(Person(queue.vo, queue.group, queue.owner))
+            entry = self._entries[queue.id] = self.index.add(queue, home)
+        elif entry.waiting > 0 and entry.queue.priority != queue.priority:
+            self._rank(entry)
+            entry.queue = queue
+            self._rank(entry)
+        entry.queue, entry.since = queue, since
+        self._count(entry, waiting)
 
     def more(self, queue: Queue, at: float) -> None:
         """One more job waits in it."""
@@ -94,21 +98,37 @@ class State:
 
     def entry(self, id_: str) -> Entry | None:
         """A queue that is known."""
-        book = self.homes.get(id_)
-        return book.entries.get(id_) if book else None
+        return self._entries.get(id_)
 
     def empty(self, id_: str) -> None:
         """Nothing waits in it."""
         if entry := self.entry(id_):
-            self.homes[id_].count(entry, 0)
+            self._count(entry, 0)
             self.reserved.pop(id_, None)
 
-    def queues(self) -> Iterator[Entry]:
-        """The queues in which something waits."""
-        for groups in self.tree.values():
-            for owners in groups.values():
-                for book in owners.values():
-                    yield from (entry for entry in book.entries.values() if entry.waiting > 0)
+    def _count(self, entry: Entry, waiting: int) -> None:
+        """So many jobs wait in it now; of those that are empty the oldest are forgotten."""
+        before, entry.waiting = entry.waiting, waiting
+        if (before > 0) == (waiting > 0):
+            return
+        self.tree.flip(entry.home, 1 << entry.number)
+        self._rank(entry)
+        if waiting <= 0:
+            self._empty.append(entry)
+            if len(self._empty) > MOST_EMPTY:
+                self._forget(self._empty.popleft())
+
+    def _forget(self, entry: Entry) -> None:
+        if entry.waiting <= 0 and self._entries.get(entry.queue.id) is entry:
+            del self._entries[entry.queue.id]
+            self.index.drop(entry)
+
+    def _rank(self, entry: Entry) -> None:
+        """It comes among those of its priority, or leaves them."""
+        priority = entry.queue.priority
+        if priority not in self.ranks:
+            self.ranks = dict(sorted({**self.ranks, priority: 0}.items(), reverse=True))
+        self.ranks[priority] ^= 1 << entry.number
 
     def take(self, decision: Decision, offer: Offer, now: float) -> Taken:
         """Count a match; `undo` it when the job was gone."""
@@ -129,7 +149,7 @@ class State:
 
     def occupy(self, taken: Taken, now: float, one: int = 1) -> None:
         """A job begins to use its cores and to count in its limits, or ends."""
-        self.shares.run(taken.person, one * taken.processors, now)
+        self.tree.run(taken.person, one * taken.processors, now)
         site, ce = taken.where["site"], taken.where["ce"]
         self.crowd.update(dict.fromkeys((site, ce, f"{site}/{taken.host}", taken.pilot), one))
         for rule in self.rules(taken.where, taken.queue):
@@ -159,7 +179,7 @@ class State:
     def govern(self, policy: MatchPolicy) -> None:
         """Another policy is in force: what runs is counted by its limits."""
         self.policy = policy
-        self._weights.clear()
+        self.tree.weights.govern(policy.shares)
         self._rules = {"": []}
         rules: list[Rule] = [*policy.limits, *policy.delays]
         for rule in rules:
@@ -170,12 +190,6 @@ class State:
                 self.running[rule.key(taken.where, taken.queue)] += 1
 
     # What follows from it.
-
-    def weight(self, path: tuple[str, ...]) -> float:
-        """The share of a VO, a group or an owner."""
-        if (known := self._weights.get(path)) is None:
-            known = self._weights[path] = self.policy.share(path)
-        return known
 
     def rules_at(self, where: dict[str, str]) -> list[Rule]:
         """The limits and delays that can apply at this place."""
@@ -196,28 +210,11 @@ class State:
 
     def shape(self, offer: Offer) -> Shape:
         """Offers of one shape fit the same queues."""
-        shape = self.shapes.of(offer)
-        if shape not in self._seen:
-            if len(self._seen) >= MOST_SHAPES:
-                self._seen.clear()
-                for book in self.books():
-                    book.forget_shapes()
-            self._seen.add(shape)
-        return shape
-
-    def books(self) -> Iterator[Book]:
-        """Of all owners."""
-        for groups in self.tree.values():
-            for owners in groups.values():
-                yield from owners.values()
-
-    def _book(self, queue: Queue) -> Book:
-        groups = self.tree.setdefault(queue.vo, {})
-        return groups.setdefault(queue.group, {}).setdefault(queue.owner, Book())
+        return self.index.shape(offer)
 
     def _wait(self, id_: str, more: int) -> None:
         if entry := self.entry(id_):
-            self.homes[id_].count(entry, max(entry.waiting + more, 0))
+            self._count(entry, max(entry.waiting + more, 0))
 
     def _delay(self, taken: Taken, one: int, now: float) -> None:
         for rule in self.rules(taken.where, taken.queue):

@@ -1,6 +1,6 @@
 """What a pilot offers, what a task queue asks for, and everything that can keep the two apart."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -112,39 +112,6 @@ def obstacles(wanted: Requirements, vo: str, offer: Offer, owner: str = "", grou
     yield from _sizes(wanted, offer)
 
 
-def parts_of(offer: Offer) -> tuple[tuple[object, ...], ...]:
-    """What persons, places, labels and sizes depend on, each: offers that are alike in one need one comparison."""
-    return (
-        ("person", offer.vo, offer.owner, offer.groups, offer.refuses),
-        ("place", offer.site, offer.ce, offer.platform, offer.runs),
-        ("label", offer.tags, offer.required_tags, offer.job_types, offer.refuses),
-        ("size", offer.processors, offer.whole, offer.memory_mb, offer.cpu_seconds, offer.gpus),
-    )
-
-
-class Compared:
-    """The obstacles of one queue at very many offers; `parts` are numbers that stand for `parts_of` each offer."""
-
-    def __init__(self, wanted: Requirements, vo: str, owner: str, group: str) -> None:
-        self._known: dict[int, list[Blocked]] = {}
-        self._compare: tuple[Callable[[Offer], Iterator[Blocked]], ...] = (
-            lambda offer: persons(vo, group, owner, offer),
-            lambda offer: _places(wanted, offer),
-            lambda offer: _labels(wanted, offer),
-            lambda offer: _sizes(wanted, offer),
-        )
-
-    def of(self, offer: Offer, parts: Sequence[int]) -> list[Blocked]:
-        """As `obstacles` says."""
-        found: list[Blocked] = []
-        for part, compare in zip(parts, self._compare, strict=True):
-            if (known := self._known.get(part)) is None:
-                known = self._known[part] = list(compare(offer))
-            if known:
-                found += known
-        return found
-
-
 def persons(vo: str, group: str, owner: str, offer: Offer) -> Iterator[Blocked]:
     """Whose jobs an offer does not take."""
     if offer.vo and offer.vo != vo:
@@ -201,10 +168,28 @@ def _sizes(wanted: Requirements, offer: Offer) -> Iterator[Blocked]:
         yield Blocked(Obstacle.GPU, str(wanted.gpus), str(offer.gpus))
 
 
+def _clear(found: Iterator[Blocked]) -> bool:
+    return next(found, None) is None
+
+
+# What keeps a queue from one part of an offer: whose it is, where, which labels, how large.
+APART: tuple[Callable[[Queue, Offer], Iterator[Blocked]], ...] = (
+    lambda queue, offer: persons(queue.vo, queue.group, queue.owner, offer),
+    lambda queue, offer: _places(queue.requirements, offer),
+    lambda queue, offer: _labels(queue.requirements, offer),
+    lambda queue, offer: _sizes(queue.requirements, offer),
+)
+
+
+def agrees(part: int, queue: Queue, offer: Offer) -> bool:
+    """Whether nothing in this part of an offer stands in the way."""
+    return _clear(APART[part](queue, offer))
+
+
 def fits(wanted: Requirements, offer: Offer) -> bool:
     """Whether nothing about place, labels and sizes stands in the way."""
     parts = (_places(wanted, offer), _labels(wanted, offer), _sizes(wanted, offer))
-    return all(next(found, None) is None for found in parts)
+    return all(map(_clear, parts))
 
 
 def granted(wanted: Requirements, processors: int) -> int:

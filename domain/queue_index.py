@@ -1,28 +1,39 @@
-"""The task queues of one owner, so arranged that an offer looks at those that may fit, and at each of them once.
+"""All task queues as sets of bits: for each value of each field the queues that ask for it.
 
-A queue stands under one of its sites (or none) and one of its tags (or none). What fits an offer is kept by the shape
-of the offer, that is by everything in it that fitting depends on; queues that come later are added to what is kept.
+So an offer is compared with all of them at once.
+
+A queue has a small number, which is used again when it has long been empty. The queues that agree with one part of an
+offer (whose, where, which labels, how large) are kept, and corrected for queues that come later when they are wanted.
 """
 
 from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
+from typing import Any
+from zlib import crc32
 
-from domain.matching import Offer, Queue, fits
+from domain.bits import ones, union, without
+from domain.matching import Offer, Queue, agrees
 
-Shape = tuple[object, ...]
-Keys = frozenset[tuple[str, str]]
-MOST_SHAPES = 4096
-SPARSE = 64  # so many empty queues are carried along before anybody tidies up
+Shape = tuple[Hashable, ...]
+MOST_PARTS = 4096  # a few kilobytes each
+FAR = 200  # queues that came since: comparing each of them is no longer faster than all
+MOST_LOGGED = 100_000
+SECTORS = 256
+MANY = 256  # queues among which one can be drawn by looking at each
 
 
 class Entry:
     """A queue with what changes: how many jobs wait (at most; a hint), and since when the best one does."""
 
-    __slots__ = ("queue", "since", "waiting")
+    __slots__ = ("home", "number", "queue", "since", "waiting")
 
-    def __init__(self, queue: Queue, waiting: int, since: float) -> None:
+    def __init__(self, queue: Queue, number: int, home: Any) -> None:
         self.queue = queue
-        self.waiting = waiting
-        self.since = since
+        self.number = number
+        self.home = home  # its owner's place in the tree of shares
+        self.waiting = 0
+        self.since = 0.0
 
 
 class Steps:
@@ -44,84 +55,155 @@ class Steps:
         return self._steps[found - 1] if found and size else -1 if size else 0
 
 
-class Book:
-    """The queues of one owner in one group."""
+def facets(queue: Queue) -> Iterator[tuple[str, Hashable]]:
+    """Where a queue is filed: each field with each value it asks for, None where any will do."""
+    wanted = queue.requirements
+    yield from (("vo", queue.vo), ("owner", queue.owner), ("group", queue.group), ("job_type", wanted.job_type))
+    for field, names in (("site", wanted.sites), ("ce", wanted.ces), ("platform", wanted.platforms)):
+        yield from ((field, name) for name in {*(names or (None,))})
+    yield from (("banned", name) for name in {*wanted.banned_sites})
+    yield from (("tag", name) for name in {*wanted.tags})
+    yield from (("processors", wanted.min_processors), ("whole", wanted.whole_node), ("gpus", wanted.gpus))
+    yield from (("memory", wanted.min_ram_mb), ("cpu", wanted.cpu_time))
+
+
+class Index:
+    """The queues by number, and the sets of them."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self._log: list[Entry] = []
-        self._buckets: dict[tuple[str, str], list[Entry]] = {}
-        self._fits: dict[Shape, tuple[int, list[Entry]]] = {}
-        self.filled = 0  # queues in which something waits
+        self.entries: list[Entry | None] = []
+        self.all = 0
+        self.by: defaultdict[str, defaultdict[Hashable, int]] = defaultdict(lambda: defaultdict(int))
+        self._free: list[int] = []
+        self._cpu, self._memory = Steps(), Steps()
+        self._log: list[int] = []
+        self._parts: dict[Hashable, tuple[int, int]] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, queue: Queue, home: Any) -> Entry:
         """A queue that was not here."""
-        self.entries[entry.queue.id] = entry
-        self.filled += entry.waiting > 0
-        self._arrange(entry)
+        if not self._free:
+            self._free.append(len(self.entries))
+            self.entries.append(None)
+        entry = Entry(queue, self._free.pop(), home)
+        self.entries[entry.number] = entry
+        self._flip(entry)
+        self._cpu.add(queue.requirements.cpu_time)
+        self._memory.add(queue.requirements.min_ram_mb)
+        if len(self._log) >= MOST_LOGGED:
+            self._log, self._parts = [], {}
+        self._log.append(entry.number)
+        return entry
 
-    def _arrange(self, entry: Entry) -> None:
-        self._log.append(entry)
-        wanted = entry.queue.requirements
-        tag = wanted.tags[-1] if wanted.tags else ""
-        for site in wanted.sites or ("",):
-            self._buckets.setdefault((site, tag), []).append(entry)
+    def drop(self, entry: Entry) -> None:
+        """A queue that is to be forgotten."""
+        self._flip(entry)
+        self.entries[entry.number] = None
+        self._free.append(entry.number)
 
-    def count(self, entry: Entry, waiting: int) -> None:
-        """So many jobs wait in it now."""
-        self.filled += (waiting > 0) - (entry.waiting > 0)
-        entry.waiting = waiting
-        if len(self.entries) - self.filled > SPARSE + self.filled:
-            self._tidy()
+    def _flip(self, entry: Entry) -> None:
+        bit = 1 << entry.number
+        self.all ^= bit
+        for field, value in (*facets(entry.queue), ("sector", sector(entry.queue))):
+            self.by[field][value] ^= bit
+            if not self.by[field][value]:
+                del self.by[field][value]
 
-    def _tidy(self) -> None:
-        kept = [entry for entry in self._log if entry.waiting > 0]
-        self.entries = {entry.queue.id: entry for entry in kept}
-        self._log, self._buckets, self._fits = [], {}, {}
-        for entry in kept:
-            self._arrange(entry)
+    def shape(self, offer: Offer) -> Shape:
+        """Equal for offers that fit the same queues: what persons, places, labels and sizes depend on."""
+        return (
+            (0, offer.vo, offer.owner, offer.groups, offer.refuses),
+            (1, offer.site, offer.ce, offer.platform, offer.runs),
+            (2, offer.tags, offer.required_tags, offer.job_types, offer.refuses),
+            (3, offer.processors, offer.whole, offer.gpus, self._memory.below(offer.memory_mb),
+             self._cpu.below(offer.cpu_seconds)),
+        )  # fmt: skip
 
-    def forget_shapes(self) -> None:
-        """Too many different offers were seen."""
-        self._fits = {}
+    def fitting(self, offer: Offer) -> int:
+        """The queues that nothing keeps from this offer; among them may be some that are no more."""
+        bits = -1
+        for number, part in enumerate(self.shape(offer)):
+            bits &= self._agreeing(number, part, offer)
+        return bits
 
-    def far(self, keys: Keys) -> bool:
-        """Whether nothing here is for such a site or such tags: known without a look at any queue."""
-        return keys.isdisjoint(self._buckets)
+    def _agreeing(self, number: int, part: Hashable, offer: Offer) -> int:
+        seen, bits = self._parts.get(part, (-FAR, 0))
+        if (end := len(self._log)) == seen:
+            return bits
+        if end - seen >= FAR:
+            bits = SETS[number](self, offer)
+        else:
+            for each in self._log[seen:]:
+                entry, bit = self.entries[each], 1 << each
+                bits = bits | bit if entry and agrees(number, entry.queue, offer) else without(bits, bit)
+        if len(self._parts) >= MOST_PARTS:
+            self._parts.clear()
+        self._parts[part] = (end, bits)
+        return bits
 
-    def fitting(self, shape: Shape, offer: Offer, keys: Keys) -> list[Entry]:
-        """The queues that fit, by id; some of them may be empty."""
-        seen, found = self._fits.get(shape, (-1, []))
-        if seen == len(self._log):
-            return found
-        new = self._log[seen:] if seen >= 0 else [entry for key in keys for entry in self._buckets.get(key, ())]
-        found += [entry for entry in new if fits(entry.queue.requirements, offer)]
+    def _any(self, field: str, *values: Hashable) -> int:
+        by = self.by[field]
+        return union(by[value] for value in values if value in by)
+
+    def _upto(self, field: str, most: int) -> int:
+        return union(bits for size, bits in self.by[field].items() if size <= most)  # type: ignore[operator]
+
+    def _persons(self, offer: Offer) -> int:
+        bits = self._any("vo", offer.vo) if offer.vo else self.all
+        if offer.owner:
+            bits &= self._any("owner", offer.owner, "")
+        if offer.groups:
+            bits &= self._any("group", *offer.groups, "")
+        bits = without(bits, self._any("owner", *offer.refuses.owners))
+        return without(bits, self._any("group", *offer.refuses.groups))
+
+    def _places(self, offer: Offer) -> int:
+        bits = without(self._any("site", offer.site, None), self._any("banned", offer.site))
+        return bits & self._any("ce", offer.ce, None) & self._any("platform", offer.platform, *offer.runs, None)
+
+    def _labels(self, offer: Offer) -> int:
+        offered, refuses = {*offer.tags}, offer.refuses
+        bits = without(self.all, union(bits for tag, bits in self.by["tag"].items() if tag not in offered))
+        for tag in offer.required_tags:
+            bits &= self._any("tag", tag)
+        if offer.job_types:
+            bits &= self._any("job_type", *offer.job_types)
+        refused = self._any("job_type", *refuses.job_types) | self._any("platform", *refuses.platforms)
+        return without(bits, refused | self._any("tag", *refuses.tags))
+
+    def _sizes(self, offer: Offer) -> int:
+        bits = self._upto("processors", offer.processors) & self._upto("gpus", offer.gpus)
+        if not offer.whole:
+            bits = without(bits, self._any("whole", True))
+        if offer.memory_mb:
+            bits &= self._upto("memory", offer.memory_mb)
+        return bits & self._upto("cpu", offer.cpu_seconds) if offer.cpu_seconds else bits
+
+    def wider(self, processors: int) -> int:
+        """The queues that ask for more processors, or for a whole node."""
+        return without(self.all, self._upto("processors", processors)) | self._any("whole", True)
+
+    def sorted(self, bits: int) -> list[Entry]:
+        """The queues of a set by id."""
+        found = [entry for number in ones(bits) if (entry := self.entries[number])]
         found.sort(key=lambda entry: entry.queue.id)
-        self._fits[shape] = (len(self._log), found)
         return found
 
+    def drawn(self, bits: int, seed: int) -> Entry:
+        """One of a set that is not empty; which one depends on nothing but ids and seed.
 
-def keys_of(offer: Offer) -> Keys:
-    """Where queues stand that may fit this offer."""
-    return frozenset((site, tag) for site in {offer.site, ""} for tag in {*offer.tags, ""})
+        Of very many only one sector is drawn from: what their ids are hashed to, beginning with that of the seed.
+        """
+        if bits.bit_count() > MANY:
+            turns = (bits & self._any("sector", (seed + n) % SECTORS) for n in range(SECTORS))
+            bits = next(found for found in turns if found)
+            seed //= SECTORS
+        found = self.sorted(bits)
+        return found[seed % len(found)]
 
 
-class Shapes:
-    """Which offers are alike for every queue."""
+def sector(queue: Queue) -> int:
+    """A small number that follows from the id."""
+    return crc32(queue.id.encode()) % SECTORS
 
-    def __init__(self) -> None:
-        self.cpu = Steps()
-        self.memory = Steps()
 
-    def add(self, queue: Queue) -> None:
-        """What this queue asks for may tell offers apart from now on."""
-        self.cpu.add(queue.requirements.cpu_time)
-        self.memory.add(queue.requirements.min_ram_mb)
-
-    def of(self, offer: Offer) -> Shape:
-        """Equal for offers that fit the same queues."""
-        return (
-            offer.vo, offer.site, offer.ce, offer.platform, offer.runs, offer.tags, offer.required_tags,
-            offer.job_types, offer.owner, offer.groups, offer.refuses, offer.processors, offer.whole, offer.gpus,
-            self.memory.below(offer.memory_mb), self.cpu.below(offer.cpu_seconds),
-        )  # fmt: skip
+SETS = (Index._persons, Index._places, Index._labels, Index._sizes)

@@ -1,7 +1,7 @@
 """Who has had how much: core-seconds that fade with time, of VOs, groups and owners, and whose turn it is."""
 
-from collections.abc import Iterator
-from math import exp, log
+from collections.abc import Iterable, Iterator
+from math import exp, floor, log
 from typing import NamedTuple
 
 DAY = 86400.0
@@ -72,12 +72,13 @@ class Shares:
         account = self.accounts.get(key)
         return account.rest * fade + account.cores / self.rate if account else 0.0
 
-    def need(self, key: tuple[str, ...], share: float, fade: float) -> float:
-        """The lower, the more it is this one's turn; `fade` of now."""
-        account = self.accounts.get(key)
-        if account is None:
-            return 0.0
-        return (account.rest * fade * self.ahead + account.cores / self.rate) / max(share, 1e-9)
+    def needs(self, nodes: Iterable[tuple[tuple[str, ...], float]], now: float) -> list[float]:
+        """Of nodes and their shares: the lower the number, the more it is this one's turn. Whole seconds are enough."""
+        fade, rate, accounts = self.fade(floor(now)) * self.ahead, self.rate, self.accounts
+        return [
+            (account.rest * fade + account.cores / rate) / max(share, 1e-9) if (account := accounts.get(key)) else 0.0
+            for key, share in nodes
+        ]
 
     def known(self) -> Iterator[tuple[tuple[str, ...], Account]]:
         """Every node with its account."""

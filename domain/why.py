@@ -1,16 +1,20 @@
-"""Why a task queue gets no pilots: every obstacle with the slots it costs, what would open them, whose turn it is."""
+"""Why a task queue gets no pilots: every obstacle with the slots it costs, what would open them, whose turn it is.
+
+Offers come in kinds, and kinds in sets of bits: a requirement is compared once with each value that offers have of it.
+"""
 
 from collections import Counter, defaultdict
-from typing import Any
+from collections.abc import Iterator
 
 from msgspec import Struct
 
+from domain.bits import ones, without
 from domain.choice import in_turn
-from domain.market import Alike, Market
+from domain.market import LABELS, PLACES, Market
+from domain.market import SIZES as OF_SIZE
 from domain.match_policy import MatchingDelay, RunningLimit, place
 from domain.match_state import State
-from domain.matching import Blocked, Compared, Obstacle, Offer, Queue
-from domain.queue_index import keys_of
+from domain.matching import APART, Blocked, Obstacle, Offer, Queue
 from domain.requirements import SEGMENTS
 
 SIZES = {Obstacle.CPU_TIME: "cpu_seconds", Obstacle.MEMORY: "memory_mb", Obstacle.PROCESSORS: "processors",
@@ -78,71 +82,84 @@ class Explanation(Struct, frozen=True):
 
 
 class _Tally:
+    """Which kinds are kept away by what; the key is a code with the name of a rule, where it is one."""
+
     def __init__(self) -> None:
-        self.wanted: dict[Any, str] = {}
-        self.offered: defaultdict[Any, Counter[str]] = defaultdict(Counter)
-        self.alone: Counter[Any] = Counter()
-        self.origin: dict[Any, dict[str, str]] = {}
+        self.kinds: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.once = self.twice = 0
+        self._texts: defaultdict[tuple[str, str], dict[Blocked, int]] = defaultdict(dict)
+        self._origin: dict[tuple[str, str], dict[str, str]] = {}
 
-    def add(self, key: tuple[str, str], found: Blocked, slots: int, alone: bool, **origin: str) -> None:
-        self.wanted[key] = found.wanted
-        self.offered[key][found.offered] += slots
-        self.alone[key] += slots * alone
-        self.origin[key] = origin
+    def add(self, rule: str, found: Blocked, kinds: int, origin: dict[str, str] | None = None) -> None:
+        """These kinds have this obstacle; an obstacle is said once of each kind."""
+        key = (found.obstacle.value, rule)
+        self.kinds[key] |= kinds
+        self._texts[key][found] = self._texts[key].get(found, 0) | kinds
+        self._origin[key] = origin or {}
+        self.twice |= self.once & kinds
+        self.once |= kinds
 
-    def reasons(self, of: int) -> tuple[Reason, ...]:
-        found = [
-            Reason(key[0], self.wanted[key], offered.most_common(1)[0][0], offered.total(), self.alone[key], of,
-                   **self.origin[key])
-            for key, offered in self.offered.items()
-        ]  # fmt: skip
+    def alone(self, key: tuple[str, str]) -> int:
+        """The kinds that nothing else keeps away."""
+        return without(self.kinds[key], self.twice)
+
+    def reasons(self, market: Market, of: int) -> tuple[Reason, ...]:
+        found = []
+        for key, kinds in self.kinds.items():
+            text = max(self._texts[key].items(), key=lambda each: market.slots(each[1]))[0]
+            slots, alone = market.slots(kinds), market.slots(self.alone(key))
+            found.append(Reason(key[0], text.wanted, text.offered, slots, alone, of, **self._origin[key]))
         return tuple(sorted(found, key=lambda each: (-each.pilots, -each.alone, each.code)))
 
 
 def explain(state: State, market: Market, queue: Queue, now: float) -> Explanation:
     """Everything that is to say of a queue at this moment."""
-    kinds = list(market.kinds(queue.vo))
-    of = sum(kind.slots for kind in kinds)
-    tally, single = _Tally(), defaultdict[Obstacle, list[Alike]](list)
-    fitting: list[Alike] = []
-    compared = Compared(queue.requirements, queue.vo, queue.owner, queue.group)
-    for kind in kinds:
-        found = compared.of(kind.offer, kind.parts)
-        for each in found:
-            tally.add((each.obstacle.value, ""), each, kind.slots, len(found) == 1)
-        if len(found) == 1:
-            single[found[0].obstacle].append(kind)
-        elif not found:
-            fitting.append(kind)
-    open_ = [kind for kind in fitting if not _stopped(state, queue, kind, now, tally)]
+    seen = market.seen(queue.vo)
+    tally = _Tally()
+    for number, apart in enumerate(APART):
+        for offer, kinds in market.parts(number, seen):
+            for found in apart(queue, offer):
+                tally.add("", found, kinds)
+    openings = sorted(_openings(market, queue, tally), key=lambda each: -each.slots)
+    fitting = without(seen, tally.once)
+    _rules(state, market, queue, fitting, now, tally)
+    open_ = without(fitting, tally.once)
     entry = state.entry(queue.id)
     rate, known = market.rate(queue.id, now)
-    before, better = _before(state, queue, max(open_, key=lambda kind: kind.slots).offer, now) if open_ else (0, 0)
-    path = (queue.vo, queue.group, queue.owner)
+    before, better = _before(state, queue, market.commonest(open_), now) if open_ else (0, 0)
+    path, slots = (queue.vo, queue.group, queue.owner), market.slots(seen)
     return Explanation(
-        of, sum(kind.slots for kind in fitting), sum(kind.slots for kind in open_), tally.reasons(of),
-        tuple(sorted(_openings(queue, single), key=lambda each: -each.slots)), before, better,
-        state.shares.used(path, now), state.policy.share(path[:2]), entry.waiting if entry else 0, rate, known,
-        max((kind.last for kind in kinds), default=0.0),
+        slots, market.slots(fitting), market.slots(open_), tally.reasons(market, slots), tuple(openings),
+        before, better, state.shares.used(path, now), state.policy.share(path[:2]), entry.waiting if entry else 0,
+        rate, known, market.latest(seen),
     )  # fmt: skip
 
 
-def _stopped(state: State, queue: Queue, kind: Alike, now: float, tally: _Tally) -> bool:
-    """Whether a rule or a status stops what would fit."""
-    where = place(kind.offer)
-    stopped = False
-    if obstacle := state.barrier(kind.offer, queue.vo, now):
-        said = state.told(kind.offer, queue.vo)
-        what = Blocked(obstacle, "a place that may be used", said.pop("what", kind.offer.site))
-        tally.add((obstacle.value, said.get("rule", "")), what, kind.slots, True, **said)
-        stopped = True
-    for rule in state.rules(where, queue):
-        if until := state.stopped(rule, where, queue, now):
-            what = _ruled(state, rule, where, queue, until - now)
-            origin = {"rule": rule.name, "by": rule.by, "since": rule.since, "event": rule.event}
-            tally.add((what.obstacle.value, rule.name), what, kind.slots, not stopped, **origin)
-            stopped = True
-    return stopped
+def _rules(state: State, market: Market, queue: Queue, fitting: int, now: float, tally: _Tally) -> None:
+    """What statuses, limits and delays stop of that which would fit."""
+    for offer, kinds in market.parts(PLACES, fitting):
+        for doubtful, alike in _doubtful(state, market, offer, kinds):
+            if obstacle := state.barrier(doubtful, queue.vo, now):
+                said = state.told(doubtful, queue.vo)
+                found = Blocked(obstacle, "a place that may be used", said.pop("what", offer.site))
+                tally.add(said.get("rule", ""), found, alike, said)
+        where = place(offer)
+        for rule in state.rules(where, queue):
+            if until := state.stopped(rule, where, queue, now):
+                origin = {"rule": rule.name, "by": rule.by, "since": rule.since, "event": rule.event}
+                tally.add(rule.name, _ruled(state, rule, where, queue, until - now), kinds, origin)
+
+
+def _doubtful(state: State, market: Market, offer: Offer, kinds: int) -> Iterator[tuple[Offer, int]]:
+    """The kinds of one place: each pilot and node of which anything is known, and the rest together."""
+    names = state.doubtful()
+    for number in ones(kinds) if names else ():
+        each = market.offers[number]
+        if each.pilot in names or (each.host and f"{each.site}/{each.host}" in names):
+            kinds ^= 1 << number
+            yield each, 1 << number
+    if kinds:
+        yield Offer(offer.offer, "", offer.vo, offer.site, offer.ce), kinds
 
 
 def _ruled(
@@ -156,38 +173,38 @@ def _ruled(
     )
 
 
-def _openings(queue: Queue, single: dict[Obstacle, list[Alike]]) -> list[Opening]:
+def _openings(market: Market, queue: Queue, tally: _Tally) -> Iterator[Opening]:
     """What to change, where one obstacle alone stands in the way."""
-    found = []
-    for obstacle, kinds in single.items():
-        slots = sum(kind.slots for kind in kinds)
+    for code, rule in tally.kinds:
+        obstacle, kinds = Obstacle(code), tally.alone((code, rule))
+        if not kinds:
+            continue
         if obstacle in SIZES:
-            found += _sizes(obstacle, kinds)
+            yield from _sizes(market, obstacle, kinds)
         elif obstacle is Obstacle.TAG:
-            missing = sorted({tag for kind in kinds for tag in queue.requirements.tags if tag not in kind.offer.tags})
-            found.append(Opening(obstacle.value, f"without Tags {', '.join(missing)}", slots))
+            lacking = (offer.tags for offer, _ in market.parts(LABELS, kinds))
+            missing = sorted({tag for tags in lacking for tag in queue.requirements.tags if tag not in tags})
+            yield Opening(code, f"without Tags {', '.join(missing)}", market.slots(kinds))
         elif obstacle in (Obstacle.SITE, Obstacle.PLATFORM, Obstacle.CE):
-            field = {"site": "site", "platform": "platform", "ce": "ce"}[obstacle.value]
             counts = Counter[str]()
-            for kind in kinds:
-                counts[getattr(kind.offer, field)] += kind.slots
-            found += [Opening(obstacle.value, f"at {ASKED[obstacle]} {name}", n)
-                      for name, n in counts.most_common(MOST_VALUES)]  # fmt: skip
+            for offer, alike in market.parts(PLACES, kinds):
+                counts[getattr(offer, code)] += market.slots(alike)
+            for name, n in counts.most_common(MOST_VALUES):
+                yield Opening(code, f"at {ASKED[obstacle]} {name}", n)
         elif obstacle in ASKED:
-            found.append(Opening(obstacle.value, f"without {ASKED[obstacle]}", slots))
-    return found
+            yield Opening(code, f"without {ASKED[obstacle]}", market.slots(kinds))
 
 
-def _sizes(obstacle: Obstacle, kinds: list[Alike]) -> list[Opening]:
+def _sizes(market: Market, obstacle: Obstacle, kinds: int) -> Iterator[Opening]:
     """The largest sizes that slots have room for, with all that have as much."""
     counts = Counter[int]()
-    for kind in kinds:
-        size = int(getattr(kind.offer, SIZES[obstacle]))
-        counts[_segment(size) if obstacle is Obstacle.CPU_TIME else size] += kind.slots
+    for offer, alike in market.parts(OF_SIZE, kinds):
+        size = int(getattr(offer, SIZES[obstacle]))
+        counts[_segment(size) if obstacle is Obstacle.CPU_TIME else size] += market.slots(alike)
     steps = sorted(counts, reverse=True)
-    return [Opening(obstacle.value, f"at {ASKED[obstacle]} ≤ {step}",
-                    sum(n for size, n in counts.items() if size >= step))
-            for step in dict.fromkeys((*steps[:1], *steps[-1:]))]  # fmt: skip
+    for step in dict.fromkeys((*steps[:1], *steps[-1:])):
+        enough = sum(n for size, n in counts.items() if size >= step)
+        yield Opening(obstacle.value, f"at {ASKED[obstacle]} ≤ {step}", enough)
 
 
 def _segment(size: int) -> int:
@@ -198,12 +215,10 @@ def _segment(size: int) -> int:
 def _before(state: State, queue: Queue, offer: Offer, now: float) -> tuple[int, int]:
     """How many owners' turn comes before this queue's owner, and how many better queues that owner has there."""
     owners = 0
-    own = state.homes.get(queue.id)
-    for book in in_turn(state, offer, now):
-        live = [entry for entry in book.fitting(state.shape(offer), offer, keys_of(offer)) if entry.waiting > 0]
-        if book is own:
-            entry = state.entry(queue.id)
-            priority = entry.queue.priority if entry else queue.priority
-            return owners, sum(each.queue.priority > priority for each in live)
-        owners += bool(live)
+    entry = state.entry(queue.id)
+    priority = entry.queue.priority if entry else queue.priority
+    for owner, fit in in_turn(state, offer, now):
+        if owner.path == (queue.vo, queue.group, queue.owner):
+            return owners, sum((fit & bits).bit_count() for rank, bits in state.ranks.items() if rank > priority)
+        owners += 1
     return owners, 0

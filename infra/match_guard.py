@@ -20,6 +20,7 @@ from infra.resources import Resources
 from infra.suspensions import Suspensions
 from infra.wake import Wakes
 
+SMALL = frozenset({ResourceKind.NODE, ResourceKind.PILOT})
 PROBES = 2  # jobs at once where it is being found out whether all is well again
 log_ = structlog.get_logger("spinor.matcher")
 
@@ -39,6 +40,7 @@ class Guard:
         """This state is asked from now on."""
         state.suspended = self._suspended
         state.told = self._told
+        state.doubtful = self._doubtful
         state.barrier = lambda offer, vo, moment: self._barrier(state, offer, vo, moment)
 
     def _told(self, offer: Offer, vo: str) -> dict[str, str]:
@@ -50,6 +52,10 @@ class Guard:
         status = f"{standing_.kind.value} {standing_.name} is {standing_.status.value}"
         return {"what": status, "rule": f"{standing_.kind.value} {standing_.name}", "detail": standing_.reason,
                 "by": standing_.author, "since": since, "event": str(standing_.event or "")}  # fmt: skip
+
+    def _doubtful(self) -> set[str]:
+        """The pilots and nodes of which anything is known."""
+        return self.breaker.suspects() | {name for _, kind, name, _ in self.resources.statuses if kind in SMALL}
 
     def _suspended(self, person: Person) -> bool:
         return self.suspensions.of(person.vo, person.owner, person.group) is not None

@@ -37,7 +37,7 @@ from infra.introduced import introduced
 from infra.leader import leading
 from infra.match_guard import Guard
 from infra.match_memory import News, heard, left, loaded, market
-from infra.offers import Ask, Chosen, Match, Parked, Served, awakened, note
+from infra.offers import Ask, Chosen, Match, Parked, Served, awakened, note, repeated
 from infra.store import TROUBLE, Conflict, Connection, record
 from infra.wake import Wakes
 
@@ -145,12 +145,6 @@ class Matcher:
         ask = msgspec.json.decode(body, type=Ask)
         runs = self.policy.platforms.get(ask.offer.platform, ())
         id_ = ask.offer.offer
-        known = await self.store.pool.fetchrow(
-            "select job, attempt from assignments where offer = $1 and vo = $2 and pilot = $3",
-            id_, ask.offer.vo, ask.offer.pilot,
-        )  # fmt: skip
-        if known:
-            return msgspec.json.encode(Match(id_, known["job"], known["attempt"]))
         parked = self.offers.get(id_) or Parked(msgspec.structs.replace(ask.offer, runs=runs))
         self.offers[id_] = parked
         self.market.offered(parked.offer, time.time())
@@ -207,6 +201,7 @@ class Matcher:
 
     async def _round(self, connection: Connection) -> bool:
         """Serve what can be served in one transaction; whether it is worth trying again at once."""
+        await repeated(connection, self.offers.values())
         moment = time.time()
         chosen = self._choose(moment)
         noted = [parked for parked in self.offers.values() if not parked.noted]

@@ -1,7 +1,7 @@
 """An offer on its way to the matcher and back: what a gateway asks, what waits, what is remembered of it for `why`."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,6 +21,9 @@ MANY = 64  # queues with news; beyond that offers just look at everything
 NOTE = """insert into offers (vo, pilot, offer, decision, at)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
     on conflict (vo, pilot) do update set offer = excluded.offer, decision = excluded.decision, at = excluded.at"""
+
+
+KNOWN = "select offer, vo, pilot, job, attempt from assignments where offer = any($1::uuid[])"
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -47,6 +50,7 @@ class Parked:
         self.fresh = True  # to be compared with all queues
         self.asking = 0  # a pilot whose gateway died asks again while the first question still waits
         self.noted = False
+        self.checked = False  # whether this offer got a job before
         self.decision = Decision(None)
 
 
@@ -81,6 +85,17 @@ def awakened(state: State, changed: set[str]) -> Callable[[Parked], bool]:
         return known[shape]
 
     return awake
+
+
+async def repeated(connection: Connection, offers: Iterable[Parked]) -> None:
+    """Answer those who ask again with what they got; one that is somebody else's offer gets nothing."""
+    fresh = {parked.offer.offer: parked for parked in offers if not parked.checked}
+    for id_, vo, pilot, job, attempt in await connection.fetch(KNOWN, list(fresh)) if fresh else ():
+        offer, answer = fresh[id_].offer, fresh[id_].answer
+        if not answer.done():
+            answer.set_result(Match(id_, job, attempt) if (vo, pilot) == (offer.vo, offer.pilot) else Match(id_))
+    for parked in fresh.values():
+        parked.checked = True
 
 
 async def note(connection: Connection, parked: Sequence[Parked]) -> None:

@@ -7,11 +7,12 @@ from random import Random
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matching_cases import OFFERS, QUEUES, allowed
 from msgspec.structs import replace
 
+from domain import match_state, queue_index
 from domain.choice import choose
 from domain.match_policy import MatchingDelay, MatchPolicy, RunningLimit
 from domain.match_state import Decision, State
@@ -99,9 +100,13 @@ def test_the_same_state_offer_and_seed_give_the_same_decision_in_any_order(
     assert decided() == first
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["add", "take", "empty", "choose"]), QUEUES, OFFERS), max_size=12))
-def test_a_state_with_a_history_decides_like_a_fresh_one(steps: list[tuple[str, list[Queue], Offer]]) -> None:
+def test_a_state_with_a_history_decides_like_a_fresh_one(
+    monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, list[Queue], Offer]]
+) -> None:
+    """Also where the numbers of queues that are forgotten are used again."""
+    monkeypatch.setattr(match_state, "MOST_EMPTY", 1)
     state, waiting = State(), {}
     for what, queues, offer in steps:
         for queue in queues:
@@ -120,6 +125,24 @@ def test_a_state_with_a_history_decides_like_a_fresh_one(steps: list[tuple[str, 
         for queue in waiting.values():
             fresh.put(queue, 1, NOW)
         assert choose(state, offer, NOW, 7).queue == choose(fresh, offer, NOW, 7).queue
+
+
+@given(st.sets(st.integers(0, 10**6), min_size=3, max_size=9), st.integers(0, 2**32 - 1))
+def test_of_very_many_queues_one_is_drawn_from_the_next_sector_that_has_any(numbers: set[int], seed: int) -> None:
+    index = queue_index.Index()
+    queues = [Queue(str(number), "x", "o", "g", Requirements()) for number in numbers]
+    entries = [index.add(queue, None) for queue in queues]
+
+    def distance(queue: Queue) -> int:
+        return (queue_index.sector(queue) - seed) % queue_index.SECTORS
+
+    nearest = min(map(distance, queues))
+    expected = sorted(queue.id for queue in queues if distance(queue) == nearest)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(queue_index, "MANY", 2)
+        drawn = index.drawn(index.all, seed)
+    assert drawn.queue.id == expected[seed // queue_index.SECTORS % len(expected)]
+    assert drawn in entries
 
 
 def test_every_queue_of_the_best_priority_gets_its_turn() -> None:

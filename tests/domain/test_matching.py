@@ -1,13 +1,18 @@
 """What keeps a queue and an offer apart: every rule, against an oracle that shares nothing with the code."""
 
+from collections import Counter
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 from matching_cases import NAMES, OFFERS, WANTED, allowed
+from msgspec.structs import replace
 
-from domain.matching import Compared, Obstacle, Offer, Queue, Refusing, fits, granted, obstacles, parts_of
+from domain.market import Market
+from domain.match_state import State
+from domain.matching import Obstacle, Offer, Queue, Refusing, fits, granted, obstacles
 from domain.requirements import SEGMENTS, Requirements, segment
+from domain.why import explain
 
 
 @given(st.builds(Queue, st.just("q"), st.sampled_from(["x", "y"]), NAMES, NAMES, WANTED), OFFERS)
@@ -21,14 +26,22 @@ def test_what_does_not_fit_says_what_was_wanted_and_what_was_there(queue: Queue,
 
 
 @given(st.builds(Queue, st.just("q"), st.sampled_from(["x", "y"]), NAMES, NAMES, WANTED), st.lists(OFFERS, max_size=9))
-def test_many_offers_are_compared_as_each_of_them_alone(queue: Queue, offers: list[Offer]) -> None:
-    wanted, vo, owner, group = queue.requirements, queue.vo, queue.owner, queue.group
-    compared = Compared(wanted, vo, owner, group)
-    numbers: dict[object, int] = {}
-    parts = [[numbers.setdefault(part, len(numbers)) for part in parts_of(offer)] for offer in offers]
-    assert [compared.of(offer, part) for offer, part in zip(offers, parts, strict=True)] == [
-        list(obstacles(wanted, vo, offer, owner, group)) for offer in offers
-    ]
+def test_why_counts_what_keeps_each_of_many_offers_away(queue: Queue, offers: list[Offer]) -> None:
+    """Ours, and those that are gone again; how many fail on each obstacle, how many on it alone, how many fit."""
+    market = Market()
+    for number, offer in enumerate(offers):
+        market.offered(replace(offer, pilot=f"p{number}"), 1.0)
+    for number in range(0, len(offers), 3):
+        market.gone(offers[number].vo, f"p{number}")
+    ours = [offer for number, offer in enumerate(offers) if number % 3 and offer.vo in ("", queue.vo)]
+    found = [list(obstacles(queue.requirements, queue.vo, offer, queue.owner, queue.group)) for offer in ours]
+    count = Counter(blocked.obstacle.value for each in found for blocked in each)
+    alone = Counter(each[0].obstacle.value for each in found if len(each) == 1)
+    said = explain(State(), market, queue, 2.0)
+    assert (said.slots, said.fitting, said.open) == (len(ours), found.count([]), found.count([]))
+    assert {each.code: (each.pilots, each.alone) for each in said.reasons} == {
+        code: (n, alone[code]) for code, n in count.items()
+    }
 
 
 def test_every_obstacle_of_requirements_can_stand_in_the_way_alone() -> None:
