@@ -50,9 +50,9 @@ class Steps:
             insort(self._steps, size)
 
     def below(self, size: int) -> int:
-        """The largest size asked for that this much is enough for; 0 (not known) stays 0."""
+        """The largest size asked for that this much is enough for, -1 when there is none; 0 (not known) stays 0."""
         found = bisect_right(self._steps, size)
-        return self._steps[found - 1] if found and size else -1 if size else 0
+        return (self._steps[found - 1] if found else 0) or -1 if size else 0
 
 
 def facets(queue: Queue) -> Iterator[tuple[str, Hashable]]:

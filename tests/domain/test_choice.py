@@ -145,6 +145,14 @@ def test_of_very_many_queues_one_is_drawn_from_the_next_sector_that_has_any(numb
     assert drawn in entries
 
 
+def test_little_memory_is_not_memory_that_is_not_known() -> None:
+    state = State()
+    for size in (0, 2000):
+        state.put(Queue(str(size), "x", "o", "g", Requirements(min_ram_mb=size)), 1, NOW)
+    offers = [Offer(UUID(int=1), "p1", "x", memory_mb=size) for size in (0, 1000)]
+    assert [choose(state, offer, NOW, 1).considered for offer in offers] == [2, 1]
+
+
 def test_every_queue_of_the_best_priority_gets_its_turn() -> None:
     state = State()
     for n in range(3):
