@@ -102,6 +102,16 @@ class Code(Enum):
     STORAGE_AWAY = Advice("the storage element {se} cannot be reached", Who.OPERATOR, "spinor data elements")
     STORAGE_REFUSED = Advice("the storage element {se} refused: {reason}", Who.OPERATOR, "spinor data elements")
     NOT_STORED = Advice("{se} does not have {lfn} as it was announced: {problem}", Who.USER, "upload it again")
+    # transformations
+    TRANSFORMATION = Advice("{field}: {problem}", Who.USER, "correct it; spinor transformation create --help")
+    TRANSFORMATION_UNKNOWN = Advice("there is no transformation {transformation}", Who.USER,
+                                    "spinor transformation list")  # fmt: skip
+    TRANSFORMATION_EXISTS = Advice("there is a transformation {transformation} already, and it is another one",
+                                   Who.USER, "choose another name; spinor transformation list")  # fmt: skip
+    TRANSFORMATION_STATE = Advice("{transformation} is {status}: {verb} is not possible from there, it may become: "
+                                  "{possible}", Who.USER, "spinor transformation show {transformation}")  # fmt: skip
+    TASK_STATE = Advice("task {task} is {status}: {verb} is not possible", Who.USER,
+                        "spinor transformation show NAME --tasks")  # fmt: skip
     # access
     NO_TOKEN = Advice("no valid credential came with the request", Who.USER, "spinor login")
     TOKEN_REUSED = Advice("Revoked refresh token reused: potential attack detected. You must authenticate again",

@@ -25,8 +25,14 @@ OF_DATA: Mapping[Code, int] = {
     **dict.fromkeys((Code.SE_REFUSES, Code.STORAGE_AWAY), 503),
     Code.STORAGE_REFUSED: 502,
 }
+OF_TRANSFORMATIONS: Mapping[Code, int] = {
+    Code.TRANSFORMATION: 422,
+    Code.TRANSFORMATION_UNKNOWN: 404,
+    **dict.fromkeys((Code.TRANSFORMATION_EXISTS, Code.TRANSFORMATION_STATE, Code.TASK_STATE), 409),
+}
 STATUS: Mapping[Code, int] = {
     **OF_DATA,
+    **OF_TRANSFORMATIONS,
     **dict.fromkeys((Code.NO_TOKEN, Code.TOKEN_REUSED, Code.TOKEN_INVALID, Code.PROVIDER_REFUSED), 401),
     Code.JOB_TOKEN: 401,
     **dict.fromkeys((Code.NOT_MEMBER, Code.NOT_REGISTERED, Code.PROPERTY_NOT_YOURS, Code.SESSION_NOT_YOURS), 403),

@@ -67,3 +67,24 @@ class Policy:
         """Everything that must happen next because of this event."""
         for wanted in self._reactions.get(type(event.event), ()):
             yield from wanted.reaction(event, **{name: (found or {})[name] for name in wanted.lookups})
+
+
+class BatchPolicy(Policy):
+    """A policy that looks at a whole batch at once, because it has to read about all of it.
+
+    What it does is given to the system under its name (`System.batches`), and happens in the transaction of its
+    position as with every policy.
+    """
+
+    def __init__(self, name: str, log: str, events: Iterable[type[Event]], home: str) -> None:
+        super().__init__(name, log)
+        self._events = frozenset(events)
+        self._home = home
+
+    @property
+    def home(self) -> str:
+        return self._home
+
+    @property
+    def topics(self) -> frozenset[str]:
+        return frozenset(event.TOPIC for event in self._events)

@@ -30,7 +30,7 @@ from handlers import (
     usable_sites,
 )
 from infra import purging, submitting
-from infra.consumers import follow_policy, follow_view
+from infra.consumers import follow_view, policy_of
 from infra.data.app import DATA
 from infra.epoch import Sentinel
 from infra.front import Front
@@ -41,6 +41,7 @@ from infra.runtime import Runtime
 from infra.seal import Sealer, signing_key
 from infra.system import System
 from infra.timers import Timers
+from infra.transformations.app import TRANSFORMATIONS
 from infra.witness import Witness
 from projections import (
     activity,
@@ -104,7 +105,7 @@ JOBS = System(
     },
     services={MakeSubmission: submitting.service, Purge: purging.service},
 )
-CORE = JOBS | DATA
+CORE = JOBS | DATA | TRANSFORMATIONS
 
 
 async def consume(runtime: Runtime, names: Iterable[str] = ()) -> None:
@@ -112,8 +113,7 @@ async def consume(runtime: Runtime, names: Iterable[str] = ()) -> None:
     wanted = set(names)
     for policy in runtime.system.reacting:
         if not wanted or policy.name in wanted:
-            follower = follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions)
-            await runtime.bus.subscribe(policy.name, policy.log, runtime.partitions, follower)
+            await runtime.bus.subscribe(policy.name, policy.log, runtime.partitions, policy_of(runtime, policy))
 
 
 async def project(runtime: Runtime, names: Iterable[str] = ()) -> None:

@@ -1,11 +1,12 @@
 """A policy or a view as a consumer of its log."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from domain.messages import Event, Later, Origin, Recorded
-from handlers.policy import Policy, Rows
+from handlers.policy import BatchPolicy, Policy, Rows
 from infra.bus.messages import now
 from infra.decider import Ask, Decider
 from infra.follower import Follower
@@ -14,6 +15,9 @@ from infra.timers import set_timers
 from infra.views import DIALECT, apply
 from infra.wake import Wakes
 from projections.projection import Projection
+
+if TYPE_CHECKING:
+    from infra.runtime import Runtime
 
 
 def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: int) -> Follower:
@@ -29,7 +33,7 @@ def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: in
                 if isinstance(answer, Later):
                     laters.append((event, answer))
                 else:
-                    asks.append(Ask(answer, _origin(policy, event)))
+                    asks.append(Ask(answer, origin_of(policy.name, event)))
         nonlocal fresh
         known, fresh = whole(events) if fresh else {}, False
         await decider.decide(connection, asks, known)
@@ -45,6 +49,31 @@ def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: in
         due.clear()
 
     return Follower(policy.name, policy.log, policy.topics, handle, decider.store, partitions, after)
+
+
+class Batches(Protocol):
+    """What a batch policy does: in the transaction of its position; it may be told the same batch again."""
+
+    async def __call__(self, connection: Connection, events: Sequence[Recorded[Event]]) -> Iterable[str]:
+        """Handle a batch; the logs (or "timers") that somebody should look at once this is committed."""
+
+
+def policy_of(runtime: "Runtime", policy: Policy) -> Follower:
+    """The consumer of a policy, whatever its kind."""
+    if not isinstance(policy, BatchPolicy):
+        return follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions)
+    work = runtime.system.batches[policy.name](runtime)
+    due: set[str] = set()
+
+    async def handle(connection: Connection, events: Sequence[Recorded[Event]]) -> None:
+        due.update(await work(connection, events))
+
+    def after() -> None:
+        for name in due:
+            runtime.wakes.wake(name)
+        due.clear()
+
+    return Follower(policy.name, policy.log, policy.topics, handle, runtime.store, runtime.partitions, after)
 
 
 def follow_view(view: Projection, decider: Decider, partitions: int) -> Follower:
@@ -94,5 +123,5 @@ async def _found(
     return found
 
 
-def _origin(policy: Policy, event: Recorded[Event]) -> Origin:
-    return Origin(f"policy:{policy.name}", event.vo, now(), event.id, event.correlation or event.id)
+def origin_of(name: str, event: Recorded[Event]) -> Origin:
+    return Origin(f"policy:{name}", event.vo, now(), event.id, event.correlation or event.id)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from domain.errors import Code, Refused
 from domain.values import partition
-from infra.consumers import follow_policy, follow_view
+from infra.consumers import follow_view, policy_of
 from infra.follower import Follower
 from infra.runtime import Runtime
 from infra.store import SELECT, Connection, table
@@ -56,7 +56,7 @@ async def _waiting(connection: Connection, follower: Follower, stream: UUID, par
 def _follower(runtime: Runtime, name: str) -> Follower:
     for policy in runtime.system.reacting:
         if policy.name == name:
-            return follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions)
+            return policy_of(runtime, policy)
     for view in runtime.system.projections:
         if view.name == name and not view.inline:
             return follow_view(view, runtime.decider, runtime.partitions)

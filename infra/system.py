@@ -14,16 +14,18 @@ from domain.errors import Code, Refused
 from domain.messages import Aggregate, Command, Event, Recorded
 from gateway.rights import Walked, walk
 from handlers.checks import Check
-from handlers.policy import Policy
+from handlers.policy import BatchPolicy, Policy
 from infra.codec import Codec
 from projections.projection import Projection
 
 if TYPE_CHECKING:
+    from infra.consumers import Batches
     from infra.front import Service
     from infra.runtime import Runtime
 
 Lookup = Callable[[Recorded[Any]], Select[Any]]
 Opening = Callable[["Runtime"], "Service"]
+OpeningBatches = Callable[["Runtime"], "Batches"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class System:
     routers: tuple[APIRouter, ...] = ()
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     services: Mapping[type[Command], Opening] = field(default_factory=dict)
+    batches: Mapping[str, "OpeningBatches"] = field(default_factory=dict)  # of batch policies, by name
 
     def __or__(self, other: "System") -> "System":
         return System(
@@ -50,6 +53,7 @@ class System:
             self.routers + other.routers,
             _joined("look-up", self.lookups, other.lookups),
             _joined("topic", self.services, other.services),
+            _joined("consumer", self.batches, other.batches),
         )
 
     @cached_property
@@ -125,6 +129,9 @@ class System:
         wanted = {name for policy in self.reacting for name in policy.wanted}
         for name in sorted(wanted - self.lookups.keys()):
             yield f"no look-up is named {name}"
+        for policy in self.reacting:
+            if isinstance(policy, BatchPolicy) and policy.name not in self.batches:
+                yield f"nothing says what the policy {policy.name} does with a batch"
         for part in self._consumers():
             if part.log not in self.logs:
                 yield f"{_home(part)} follows the log {part.log}, which no aggregate writes"

@@ -26,6 +26,7 @@ from gateway.cli import (
     submit,
     suspensions,
     system,
+    transformations,
     wait,
     watch,
 )
@@ -60,6 +61,7 @@ GROUPS = (
     *registry.groups(),
     ("resource", "Which sites, storage elements, nodes may be used.", (resources.add,)),
     ("data", "Files: the catalogue, and where they lie.", FILES),
+    ("transformation", "Jobs over files, each file once.", (transformations.add,)),
     ("log", "The log of events, live.", (follow.add,)),
     ("suspend", "Keep a user, a group or the VO from going on.", (suspensions.add_suspend,)),
     ("resume", "Let a suspended user, group or VO go on.", (suspensions.add_resume,)),
@@ -71,7 +73,7 @@ SECTIONS = {
     "To begin": ("demo", "up", "status", "doctor", "settings", "init", "reset"),
     "Jobs and pilots": ("job", "bulk", "history", "pilot", "queue", "log", "whoami", "login", "logout", "sessions"),
     "To configure": ("config", "vo", "group", "user", "site", "ce", "se"),
-    "Files": ("data",),
+    "Files": ("data", "transformation"),
     "To operate": (
         "suspend",
         "resume",
