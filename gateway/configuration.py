@@ -27,11 +27,11 @@ from gateway.contract_config import unchanged
 from gateway.fields import MOST, Body, Page, Text
 from gateway.keys import Keyed
 from gateway.ports import Outside, Principal, World
-from gateway.rights import Holder, User
+from gateway.rights import Mending, Resident
 from gateway.visible import sees_all, visible
 
 router = APIRouter(prefix="/api/v1/config", tags=["config"])
-administrator = Holder("configurer", "user", frozenset({"CSAdministrator"}))
+administrator = Mending("configurer", "user", frozenset({"CSAdministrator"}))
 Administrator = Annotated[Principal, Depends(administrator)]
 Json = dict[str, Any]
 Place = Annotated[str, Query(max_length=4096, description="a section, such as /registry/lhcb; empty: all")]
@@ -63,7 +63,7 @@ class Back(Body):
 
 @router.get("")
 async def show(
-    who: User, outside: Outside, request: Request, response: Response, section: Place = "", revision: Revision = 0
+    who: Resident, outside: Outside, request: Request, response: Response, section: Place = "", revision: Revision = 0
 ) -> Any:
     """A section as it is written, of this or an earlier revision: what the asker may see of it."""
     found = outside.configuration()
@@ -82,13 +82,13 @@ async def show(
 
 
 @router.get("/schema")
-async def schema(who: User) -> Json:
+async def schema(who: Resident) -> Json:
     """The JSON Schema of the whole document, for editors."""
     return Document.model_json_schema()
 
 
 @router.get("/health")
-async def health(who: User, outside: Outside) -> Json:
+async def health(who: Resident, outside: Outside) -> Json:
     """Whether every section can be read; of other VOs only those who govern the installation hear."""
     found = outside.configuration()
     told = {vo: problems for vo, problems in found.broken.items() if sees_all(who, found) or vo in ("", who.vo)}
@@ -100,7 +100,7 @@ async def health(who: User, outside: Outside) -> Json:
 
 
 @router.get("/history")
-async def history(who: User, outside: Outside, limit: Page = 100) -> Json:
+async def history(who: Resident, outside: Outside, limit: Page = 100) -> Json:
     """Who changed what when and why, newest first; changes of what the asker may see."""
     found = outside.configuration()
     told: list[Json] = []
@@ -117,7 +117,7 @@ async def history(who: User, outside: Outside, limit: Page = 100) -> Json:
 
 
 @router.get("/diff")
-async def diff(who: User, outside: Outside, old: Revision, new: Revision = 0) -> Json:
+async def diff(who: Resident, outside: Outside, old: Revision, new: Revision = 0) -> Json:
     """What is different between two revisions; the `old` one 0 is an empty document."""
     found = outside.configuration()
     events = await _revisions(outside)

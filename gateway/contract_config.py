@@ -12,7 +12,7 @@ from domain.registry import Group, VoRegistry
 from domain.schema import Configuration, Vo
 from domain.tree import Tree
 from gateway.ports import Outside
-from gateway.rights import User
+from gateway.rights import Resident
 from gateway.visible import own
 
 router = APIRouter(prefix="/api/config", tags=["config"])
@@ -34,7 +34,7 @@ class Rendered(NamedTuple):
 
 
 @router.get("/", operation_id="config_serve_config")
-async def serve_config(who: User, outside: Outside, request: Request) -> Response:
+async def serve_config(who: Resident, outside: Outside, request: Request) -> Response:
     """The configuration of the asker's VO, in the form of DiracX."""
     found = rendered(outside.configuration(), who.vo)
     if unchanged(request, found.etag, found.modified):

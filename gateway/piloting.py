@@ -199,6 +199,7 @@ async def hello(who: rights.Pilot, row: Itself, outside: Outside, body: Hello) -
 @router.post("/offer")
 async def offer(who: rights.Pilot, row: Itself, outside: Outside, holding: Held, body: Offered) -> Json:
     """A job for what the pilot offers, or null after `wait` seconds. The same offer gets the same answer again."""
+    rights.working(outside, who.vo)
     node = msgspec.json.decode(row["node"] or "{}")
     # An id is its pilot's own: one that another pilot made up, or read in a history, is another offer.
     id_ = uuid5(pilot_stream(who.vo, who.subject), str(body.offer))

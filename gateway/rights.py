@@ -22,6 +22,16 @@ _bearer = HTTPBearer(auto_error=False, description="an access token of this inst
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
+def working(world: World, vo: str) -> None:
+    """Nothing is done for a VO whose configuration cannot be read: who may do what is not known there.
+
+    Raises:
+        Refused: VO_BROKEN.
+    """
+    if problems := world.configuration().broken.get(vo):
+        raise Refused(Code.VO_BROKEN, vo=vo, field=problems[0].field, problem=problems[0].problem)
+
+
 class Rule:
     """Who may use a route. As a dependency it gives the one who asks, or refuses."""
 
@@ -37,7 +47,12 @@ class Anybody(Rule):
 
 
 class Holder(Rule):
-    """Whoever holds a token of one of these kinds, with one of these rights where any are named."""
+    """Whoever holds a token of one of these kinds, with one of these rights where any are named.
+
+    `mending`: also when their VO's configuration cannot be read, for they look at it, mend it, or leave.
+    """
+
+    mending = False
 
     def __init__(self, name: str, kind: str | tuple[str, ...], rights: frozenset[str] = frozenset()) -> None:
         super().__init__(name)
@@ -55,11 +70,19 @@ class Holder(Rule):
             raise Refused(Code.FORBIDDEN, right=" or ".join(sorted(self.rights)))
         if refusal := self._suspended(outside, who):
             raise refusal
+        if not self.mending and who.kind != "pilot":  # a pilot ends what it runs; its offers are refused
+            working(outside, who.vo)
         return who
 
     def _suspended(self, outside: World, who: Principal) -> Refused | None:
         """A suspended user's token opens nothing. A pilot goes on for the jobs that it runs, and gets no new ones."""
         return None if who.kind == "pilot" else outside.suspended(who.vo, who.subject, who.group)
+
+
+class Mending(Holder):
+    """Who looks at a configuration and mends it, is told who they are, or ends their sessions."""
+
+    mending = True
 
 
 class Managing(Holder):
@@ -117,6 +140,7 @@ public = Anybody("public")
 signed = Anybody("signed")
 PEOPLE = ("user", "service")  # a service is a client with a secret of its own; its group says what it may do
 user = Holder("user", PEOPLE)
+resident = Mending("resident", PEOPLE)
 administrator = Holder("administrator", PEOPLE, ADMINISTRATORS | OPERATORS)
 manager = Managing("manager", PEOPLE, MANAGERS)
 keeper = Holder("keeper", PEOPLE, KEEPERS)
@@ -125,6 +149,7 @@ pilot = Piloting("pilot", "pilot")
 job = Payload("job", "job")
 
 User = Annotated[Principal, Depends(user)]
+Resident = Annotated[Principal, Depends(resident)]
 Administrator = Annotated[Principal, Depends(administrator)]
 Manager = Annotated[Principal, Depends(manager)]
 Keeper = Annotated[Principal, Depends(keeper)]

@@ -14,7 +14,7 @@ from domain.requirements import Requirements
 from gateway.errors import explained
 from gateway.fields import Body, Page
 from gateway.ports import Outside, Row
-from gateway.rights import Operator, User, only, public
+from gateway.rights import Operator, Resident, User, only, public
 from projections import pilot_queue, refusals
 from projections.activity import since
 from projections.pilots import pilots
@@ -85,7 +85,7 @@ async def send_again(who: Operator, outside: Outside, body: Letters) -> Json:
 
 
 @router.get("/whoami")
-async def whoami(who: User) -> Json:
+async def whoami(who: Resident) -> Json:
     """Who the token speaks for."""
     return {"subject": who.subject, "name": who.name, "vo": who.vo, "group": who.group, "rights": sorted(who.rights)}
 
@@ -98,6 +98,7 @@ async def live() -> Json:
 
 @router.get("/health/ready", dependencies=[Depends(public)])
 async def ready(outside: Outside) -> Json:
-    """This process can do its work: the database answers."""
+    """This process can do its work: the database answers. VOs whose configuration cannot be read are named; the others
+    work."""
     await outside.read(select(pilots.c.stamp).limit(1))
-    return {"ok": True}
+    return {"ok": True, "broken": sorted(outside.configuration().broken.keys() - {""})}

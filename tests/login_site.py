@@ -4,12 +4,16 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import re
 import secrets
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from html import unescape
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +22,7 @@ import pytest
 import pytest_asyncio
 from conftest import not_run
 from private import Missing, Servers, ports
+from providers_glewlwyd import Glewlwyd
 from providers_site import NodeProvider, parameters
 from servers import PostgreSQL
 
@@ -31,6 +36,7 @@ Json = dict[str, Any]
 CLIENT = "myDIRACClientID"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 PASSWORD = "correct horse battery"
+PROGRAM = "from infra.entry import main; main()"
 LEGACY = "the key of a trusted server"
 SERVICE = "s3cret of a service, long enough"
 PEOPLE = {
@@ -40,8 +46,13 @@ PEOPLE = {
     "sub-typed": {"preferred_username": "typed-elsewhere"},
 }
 
+OTHERS = {
+    "ann": {"preferred_username": "ann", "groups": ["atlas"]},  # the same name as somebody of the other VO
+    "kim": {"preferred_username": "kim", "groups": ["atlas", "atlas/boss"]},
+}
 
-def lhcb(provider: NodeProvider) -> Json:
+
+def lhcb(provider: NodeProvider | Glewlwyd) -> Json:
     """What is configured for the VO of npm's provider: groups by claims, one person by hand."""
     return {
         "idp": {"issuer": provider.url, "client_id": "spinor"},
@@ -81,13 +92,26 @@ def node_provider(servers: Servers, gateway_port: int) -> Iterator[NodeProvider]
     provider.close()
 
 
+@pytest.fixture(scope="session")
+def glewlwyd(servers: Servers, gateway_port: int) -> Iterator[Glewlwyd]:
+    """Debian's provider, which knows OTHERS."""
+    at = f"http://127.0.0.1:{gateway_port}/api/auth"
+    users = {name: {"password": PASSWORD, "claims": claims} for name, claims in OTHERS.items()}
+    try:
+        provider = Glewlwyd(servers, "glewlwyd", [f"{at}/device/complete", f"{at}/authorize/complete"], users)
+    except Missing as missing:
+        not_run(str(missing))
+    yield provider.start()
+    provider.close()
+
+
 @dataclass
 class LoginSite:
     """The running system, and its people at their terminals and browsers."""
 
     work: Running
     stack: AsyncExitStack
-    provider: NodeProvider
+    provider: NodeProvider | Glewlwyd
     http: httpx.AsyncClient
     since: int = 0  # the position of the log when the test began
 
@@ -97,13 +121,15 @@ class LoginSite:
 
     async def configure(self, registry: Json, vo: str) -> None:
         """Write a VO's registry, and wait until it is in force."""
+        await self.configure_at(f"/registry/{vo}", registry)
+
+    async def configure_at(self, place: str, value: Json) -> None:
+        """Write one section, and wait until it is in force."""
         assert self.work.world
         configuration = self.work.runtime.configuration
         root = Principal("user", "root", "", rights=frozenset({"CSAdministrator"}))
         await configuration.load()
-        change = ChangeConfiguration(
-            configuration.revision, {f"/registry/{vo}": registry, "/systems/administrators": ["lhcb"]}
-        )
+        change = ChangeConfiguration(configuration.revision, {place: value, "/systems/administrators": ["lhcb"]})
         (answer,) = await self.work.world.ask(root, [(uuid4(), change)])
         assert answer.refusal is None, answer.refusal.parameters
         await configuration.load()
@@ -180,6 +206,38 @@ class LoginSite:
         query = "select topic, data from log_identity where position > $1 order by position"
         rows = await self.work.runtime.pool.fetch(query, self.since)
         return [(row["topic"], json.loads(row["data"])) for row in rows]
+
+
+class Terminal:
+    """A shell of one account."""
+
+    def __init__(self, site: LoginSite, data: Path) -> None:
+        self.site = site
+        self.file = data / "credentials.json"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SPINOR_")}
+        self.environment = kept | {"SPINOR_DATA": str(data)}
+
+    async def start(self, *args: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, *args, env=self.environment, stdout=PIPE, stderr=PIPE
+        )  # fmt: skip
+
+    async def run(self, *args: str) -> tuple[int, str]:
+        process = await self.start(*args)
+        out, err = await process.communicate()
+        return process.returncode or 0, (out + err).decode()
+
+    async def log_in(self, name: str, *args: str) -> tuple[int, str]:
+        process = await self.start("login", *args, "--url", self.site.url, "--json")
+        assert process.stderr
+        address = (await process.stderr.readline()).decode().strip()
+        await self.site.approve({"verification_uri_complete": address}, name)
+        out, err = await process.communicate()
+        return process.returncode or 0, (out + err).decode()
+
+    @property
+    def kept(self) -> Any:
+        return json.loads(self.file.read_text())
 
 
 def challenge(verifier: str) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from domain.errors import Code, Refused
-from domain.membership import wish
+from gateway.auth import granting
 from gateway.auth.device import Word
 from gateway.auth.pages import for_browsers
 from gateway.auth.sources import remembered
@@ -34,7 +34,7 @@ async def initiate_authorization_flow(
         raise Refused(Code.CLIENT_UNKNOWN, problem="Unrecognised client_id")
     if redirect_uri not in outside.identity.redirects:
         raise Refused(Code.CLIENT_UNKNOWN, problem="Unrecognised redirect_uri")
-    wanted = wish(scope, outside.identity.registries())
+    wanted = granting.wanted(outside, scope)
     expires = datetime.now(UTC) + timedelta(seconds=LIFE)
     flow = Flow(
         uuid4(), "code", wanted.vo, wanted.group, client_id, expires, wanted.properties, redirect=redirect_uri,

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from domain.errors import Code, Refused
-from domain.membership import wish
-from gateway.auth import pages
+from gateway.auth import granting, pages
 from gateway.auth.sources import guessing, remembered
 from gateway.auth.wellknown import CLIENT, base
 from gateway.identity import PENDING, Flow
@@ -29,7 +28,7 @@ async def initiate_device_flow(request: Request, outside: Outside, client_id: Wo
     """Begin: a code for the person, and one for the terminal that waits."""
     if client_id != CLIENT:
         raise Refused(Code.CLIENT_UNKNOWN, problem="Unrecognised client ID")
-    wanted = wish(scope, outside.identity.registries())
+    wanted = granting.wanted(outside, scope)
     if outside.identity.registries()[wanted.vo].idp is None:
         raise Refused(Code.NO_PROVIDER, vo=wanted.vo)
     device_code, user_code = secrets.token_urlsafe(32), "".join(secrets.choice(LETTERS) for _ in range(8))
@@ -56,6 +55,7 @@ async def do_device_flow(request: Request, outside: Outside, user_code: Word = "
         flow = await outside.identity.by_user_code(typed)
         if flow is None or flow.status != PENDING or flow.expires < datetime.now(UTC):
             raise Refused(Code.GRANT, problem="No row was found when one was required", vo="VO")
+    granting.readable(outside, flow.vo)
     back = f"{base(request, outside)}/api/auth/device/complete"
     return RedirectResponse(await outside.identity.depart(flow, back), 307)
 

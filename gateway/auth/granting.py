@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from domain.errors import Code, Refused
-from domain.membership import Person, rights
+from domain.membership import LONGEST, Person, Wish, rights, wish
 from domain.registry import VoRegistry
 from domain.session import EndSession, OpenSession
 from domain.values import subject
@@ -20,12 +20,35 @@ AT_ONCE = 1000
 Json = dict[str, Any]
 
 
+def wanted(world: World, scope: str) -> Wish:
+    """What a scope asks for.
+
+    Raises:
+        Refused: SCOPE; VO_BROKEN.
+    """
+    try:
+        return wish(scope, world.identity.registries())
+    except Refused:
+        for word in scope[:LONGEST].split():
+            readable(world, word.removeprefix("vo:"))
+        raise
+
+
+def readable(world: World, vo: str) -> None:
+    """Strangers are not told what is wrong with a configuration, only that it is."""
+    if vo and vo in world.configuration().broken:
+        raise Refused(
+            Code.VO_BROKEN, vo=vo, field=f"/registry/{vo}", problem="its administrators are told what is wrong"
+        )
+
+
 def registry_of(world: World, vo: str) -> VoRegistry:
     """What is known of a VO.
 
     Raises:
-        Refused: SCOPE, it is not known, or its configuration cannot be read.
+        Refused: SCOPE, it is not known; VO_BROKEN, its configuration cannot be read.
     """
+    readable(world, vo)
     found = world.identity.registries().get(vo)
     if found is None:
         raise Refused(Code.SCOPE, problem=f"VO {vo} is not known to this installation")

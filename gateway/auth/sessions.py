@@ -11,7 +11,7 @@ from gateway.auth import granting
 from gateway.auth.wellknown import CLIENT
 from gateway.errors import problem
 from gateway.ports import Outside, Principal, Row, World
-from gateway.rights import User, public
+from gateway.rights import Resident, public
 from projections import sessions
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 @router.get("/userinfo")
-async def userinfo(who: User) -> Json:
+async def userinfo(who: Resident) -> Json:
     """What the access token says."""
     return {
         "sub": who.sub or who.subject, "vo": who.vo, "dirac_group": who.group, "policies": {},
@@ -29,7 +29,7 @@ async def userinfo(who: User) -> Json:
 
 
 @router.get("/refresh-tokens")
-async def get_refresh_tokens(who: User, outside: Outside) -> list[Json]:
+async def get_refresh_tokens(who: Resident, outside: Outside) -> list[Json]:
     """One's own that still work; with ProxyManagement everybody's of the VO, those that ended, too."""
     every = "ProxyManagement" in who.rights
     query = sessions.of_vo(who.vo, subject="" if every else who.subject, alive=not every)
@@ -45,7 +45,9 @@ def _shown(row: Row) -> Json:
 
 
 @router.delete("/refresh-tokens/{token}")
-async def revoke_refresh_token_by_jti(who: User, outside: Outside, token: Annotated[str, Path(max_length=64)]) -> Any:
+async def revoke_refresh_token_by_jti(
+    who: Resident, outside: Outside, token: Annotated[str, Path(max_length=64)]
+) -> Any:
     """End a session by one of its refresh tokens."""
     try:
         session, _ = session_of(UUID(token))
@@ -83,7 +85,7 @@ async def revoke_refresh_token_by_refresh_token(
 
 
 @router.get("/sessions")
-async def listed(who: User, outside: Outside) -> Json:
+async def listed(who: Resident, outside: Outside) -> Json:
     """One's own sessions that are alive, newest first."""
     rows = await outside.read(sessions.of_vo(who.vo, subject=who.subject))
     return {"sessions": [_told(row, who) for row in rows]}
@@ -97,7 +99,7 @@ def _told(row: Row, who: Principal) -> Json:
 
 
 @router.delete("/sessions")
-async def ended(who: User, outside: Outside) -> Json:
+async def ended(who: Resident, outside: Outside) -> Json:
     """End all of one's own sessions, this one too."""
     return {"ended": await granting.end_all(outside, who, who.vo, "logout", subject=who.subject)}
 

@@ -8,6 +8,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI
 
 from domain.errors import Code, Refused
+from domain.schema import Configuration
 from gateway import app as gateway
 from gateway.edge import MIB
 from gateway.errors import STATUS, explained
@@ -43,6 +44,9 @@ class Nowhere:
 
     def suspended(self, vo: str, subject: str = "", group: str = "", *, alone: bool = False) -> None:
         """Nobody is."""
+
+    def configuration(self) -> Configuration:
+        return Configuration()
 
 
 def application() -> FastAPI:

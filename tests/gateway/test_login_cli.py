@@ -2,50 +2,13 @@
 
 import asyncio
 import json
-import os
 import stat
-import sys
-from asyncio.subprocess import PIPE
 from pathlib import Path
-from typing import Any
 
 import pytest
-from login_site import LoginSite
+from login_site import LoginSite, Terminal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-PROGRAM = "from infra.entry import main; main()"
-
-
-class Terminal:
-    """A shell of one account."""
-
-    def __init__(self, site: LoginSite, data: Path) -> None:
-        self.site = site
-        self.file = data / "credentials.json"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SPINOR_")}
-        self.environment = kept | {"SPINOR_DATA": str(data)}
-
-    async def start(self, *args: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", PROGRAM, *args, env=self.environment, stdout=PIPE, stderr=PIPE
-        )  # fmt: skip
-
-    async def run(self, *args: str) -> tuple[int, str]:
-        process = await self.start(*args)
-        out, err = await process.communicate()
-        return process.returncode or 0, (out + err).decode()
-
-    async def log_in(self, name: str, *args: str) -> tuple[int, str]:
-        process = await self.start("login", *args, "--url", self.site.url, "--json")
-        assert process.stderr
-        address = (await process.stderr.readline()).decode().strip()
-        await self.site.approve({"verification_uri_complete": address}, name)
-        out, err = await process.communicate()
-        return process.returncode or 0, (out + err).decode()
-
-    @property
-    def kept(self) -> Any:
-        return json.loads(self.file.read_text())
 
 
 @pytest.fixture
