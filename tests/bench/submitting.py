@@ -62,19 +62,16 @@ async def _both(stage: Stage, site: Site, suffix: str) -> list[Row]:
 
 async def rate(site: Site, make: Make, size: int) -> tuple[float, float]:
     """Jobs/s until all are Waiting, and until timers and every other view have caught up too."""
-    before = await site.waiting()
+    before = await site.counted()
     body, kind = make(size)
-
-    async def all_waiting() -> bool:
-        return await site.waiting() == before + size
+    start = time.perf_counter()
+    jobs = await site.submit(body, kind)
+    await until(lambda: site.are_waiting(jobs))
+    waited = time.perf_counter() - start
 
     async def all_settled() -> bool:
-        return await site.settled() == before + size
+        return await site.counted() == before + size and await site.have_timers(jobs)
 
-    start = time.perf_counter()
-    await site.submit(body, kind)
-    await until(all_waiting)
-    waited = time.perf_counter() - start
     await until(all_settled)
     return size / waited, size / (time.perf_counter() - start)
 
