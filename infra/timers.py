@@ -32,8 +32,11 @@ SET = """insert into timers ({columns}) {source}
         cause_id = excluded.cause_id, correlation_id = excluded.correlation_id, silence = excluded.silence"""
 DROP = """with gone as (delete from timers where (stream_id, name) in (select * from unnest($1::uuid[], $2::text[])))
     delete from liveness where stream_id = any($1::uuid[])"""
-PUT_OFF = """update timers t set due = l.seen + t.silence from liveness l
-    where t.due <= now() and t.silence is not null and l.stream_id = t.stream_id and l.seen + t.silence > now()"""
+PUT_OFF = """update timers t set due = l.seen + t.silence
+    from unnest($1::uuid[], $2::text[], $3::timestamptz[]) u (s, n, d),
+        lateral (select seen from liveness where stream_id = u.s limit 1) l
+    where t.stream_id = u.s and t.name = u.n and t.due = u.d and t.silence is not null and l.seen + t.silence > now()
+    returning t.stream_id"""
 FIRED = """delete from timers t using unnest($1::uuid[], $2::text[], $3::timestamptz[]) u (s, n, d)
     where t.stream_id = u.s and t.name = u.n and t.due = u.d"""
 LATER = """update timers t set due = now() + interval '1 minute'
@@ -93,6 +96,12 @@ async def set_timers(connection: Connection, laters: Iterable[tuple[Recorded[Eve
         await connection.execute(SET.format(columns=COLUMNS, source=source.sql), *source.parameters)
 
 
+async def silent_ones_wait(connection: Connection, due: Sequence[Any]) -> bool:
+    """Let timers of silence that are due wait on, where something was heard or could not be; whether any do."""
+    heard = await connection.fetch(PUT_OFF, *_keys(due))
+    return await reachability.put_off(connection) or bool(heard)
+
+
 class Timers:
     """Fires what is due; one leader at a time. A timer is removed when its command has an outcome, not before."""
 
@@ -123,11 +132,10 @@ class Timers:
     async def fire(self, connection: Connection) -> datetime | None:
         """Deliver everything that is due; the due time of the next timer, None when there is none."""
         while True:
-            await connection.execute(PUT_OFF)
             rows = await connection.fetch("select * from timers where due <= now() order by due limit $1", BATCH)
             if not rows:
                 return await connection.fetchval("select min(due) from timers")  # type: ignore[no-any-return]
-            if any(row["silence"] for row in rows) and await reachability.put_off(connection):
+            if any(row["silence"] for row in rows) and await silent_ones_wait(connection, rows):
                 continue
             outcomes = await self.bus.request([_request(row) for row in rows], ANSWER)
             self._trouble.over()

@@ -24,9 +24,9 @@ async def stalled(core: Installation) -> Installation:
 
 async def put_off(core: Installation) -> timedelta:
     """By how much the timer waits now."""
-    await core.pool.execute(timers.PUT_OFF)
     async with core.pool.acquire() as connection:
-        await reachability.put_off(connection)
+        due = await connection.fetch("select * from timers where due <= now()")
+        await timers.silent_ones_wait(connection, due)
     due: Any = await core.pool.fetchval("select due - now() from timers")
     return timedelta(minutes=round(due.total_seconds() / 60))
 
