@@ -6,12 +6,14 @@ from uuid import uuid4
 
 from aio_pika import DeliveryMode
 from aio_pika.message import IncomingMessage, Message
+from aiormq.abc import DeliveredMessage
 
 from domain.errors import Code, Refused
 from infra.bus import topology
 from infra.bus.gather import Held
 from infra.bus.link import Session
-from infra.bus.messages import DeadLetter, Request, Requests, encode, kept, now, read_envelope, read_requests
+from infra.bus.messages import DeadLetter, Request, Requests, encode, kept, now, read_requests
+from infra.bus.reading import Reading
 from infra.bus.work import Arrival, Incoming, Task, unreadable
 
 ATTEMPTS, FIRST_AT = "attempts", "first-at"  # headers of a command that is tried again
@@ -32,11 +34,11 @@ def retried(request: Request, attempts: int, first_at: datetime) -> Message:
     return message(encode(Requests([request])), {ATTEMPTS: attempts, FIRST_AT: first_at.isoformat()})
 
 
-def arrival(consumer: str, session: Session, delivery: IncomingMessage) -> Held[Arrival]:
+def arrival(consumer: str, reading: Reading, session: Session, delivery: DeliveredMessage) -> Held[Arrival]:
     """What came for a consumer of envelopes."""
     tag = delivery.delivery_tag or 0
     try:
-        envelope = read_envelope(delivery.body)
+        envelope = reading.envelope(delivery.body)
     except Refused as refusal:
         return Held("unreadable", unreadable(consumer, delivery.body, refusal), 1, tag, session)
     return Held(envelope.partition, envelope, len(envelope.events) or 1, tag, session)

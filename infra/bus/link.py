@@ -11,6 +11,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 from aio_pika.message import IncomingMessage, Message
+from aiormq.abc import DeliveredMessage
 from yarl import URL
 
 from domain.errors import Code, Refused
@@ -180,12 +181,18 @@ async def _session(link: Link, prefetch: int, opened: Opened) -> None:
         await closed(channel)
 
 
+async def consume_bare(session: Session, queue: str, arrived: Callable[[Session, DeliveredMessage], None]) -> None:
+    """Consume below aio-pika, whose message object costs as much as all else that is done with an envelope."""
+    channel = await session.channel.get_underlay_channel()
+    await channel.basic_consume(queue, partial(_received, session, arrived))
+
+
 def received(session: Session, arrived: Callable[[Session, IncomingMessage], None]) -> Callable[[Any], Awaitable[None]]:
     """A callback for a queue that notes the delivery and passes it on."""
     return partial(_received, session, arrived)
 
 
-async def _received(session: Session, arrived: Callable[[Session, IncomingMessage], None], message: Any) -> None:
+async def _received(session: Session, arrived: Callable[[Session, Any], None], message: Any) -> None:
     session.outstanding.add(message.delivery_tag)
     arrived(session, message)
 

@@ -1,6 +1,7 @@
 """What travels on the bus, and how it becomes bytes and back: JSON, with event bodies embedded as they were stored."""
 
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any, TypeVar
@@ -64,7 +65,7 @@ class WireEvent(Struct, frozen=True, array_like=True, gc=False):
     at: datetime
 
 
-class Envelope(Struct, frozen=True):
+class Envelope(Struct, frozen=True, dict=True):
     """Events of one partition in the order of the log: all that lie in (previous, last], and nothing else.
 
     `proof` is made with a key that only those know who read the database: a consumer moves by no other envelope.
@@ -79,6 +80,12 @@ class Envelope(Struct, frozen=True):
     events: list[WireEvent] = []
     format: int = FORMAT
     proof: str = ""
+
+    @cached_property
+    def proven(self) -> bytes:
+        """What the proof is made over: its place in the log and the ids of its events, not each of their bytes."""
+        place = f"{self.log}/{self.epoch}/{self.partition}/{self.previous}/{self.first}/{self.last}/"
+        return place.encode() + b"".join([event.id.bytes for event in self.events])
 
 
 class Announcement(Struct, frozen=True):
@@ -162,7 +169,7 @@ def encode(message: Any) -> bytes:
 
 
 def proven(envelope: Envelope, key: bytes) -> Envelope:
-    """The envelope with its proof: of its place in the log and the ids of its events, not of each of their bytes."""
+    """The envelope with its proof."""
     return replace(envelope, proof=_proof(envelope, key))
 
 
@@ -172,9 +179,7 @@ def genuine(envelope: Envelope, key: bytes) -> bool:
 
 
 def _proof(envelope: Envelope, key: bytes) -> str:
-    one, ids = envelope, [event.id.bytes for event in envelope.events]
-    place = f"{one.log}/{one.epoch}/{one.partition}/{one.previous}/{one.first}/{one.last}/".encode()
-    return blake2b(place + b"".join(ids), key=key, digest_size=16).hexdigest()
+    return blake2b(envelope.proven, key=key, digest_size=16).hexdigest()
 
 
 def read_envelope(body: bytes) -> Envelope:

@@ -9,6 +9,7 @@ from typing import Any
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelNotFoundEntity
 from aio_pika.message import IncomingMessage, Message
+from aiormq.abc import DeliveredMessage
 
 from domain.errors import Code, Refused
 from infra.bus import services, topology
@@ -27,10 +28,22 @@ from infra.bus.interface import (
     Stop,
     Tuning,
 )
-from infra.bus.link import LOST, Link, Opened, Publisher, Session, closed, keep_consuming, received, settle
+from infra.bus.link import (
+    LOST,
+    Link,
+    Opened,
+    Publisher,
+    Session,
+    closed,
+    consume_bare,
+    keep_consuming,
+    received,
+    settle,
+)
 from infra.bus.messages import Envelope, Outcome, Outcomes, Request, WireEvent, encode, now
 from infra.bus.packing import announced, due, fitting, packed
 from infra.bus.rabbit_inbox import Inbox
+from infra.bus.reading import Reading
 from infra.bus.work import Arrival, Consumer, Desk, Incoming, Task, Wake
 from infra.waiting import end, within
 
@@ -58,6 +71,7 @@ class RabbitBus:
         self._providing: list[Stop] = []
         self._runners: list[tuple[Runner[Any], asyncio.Task[None]]] = []
         self._consuming: list[asyncio.Task[None]] = []
+        self._reading = Reading()
         self._inbox: Inbox | None = None
         self._taking: asyncio.Task[None] | None = None
 
@@ -88,14 +102,14 @@ class RabbitBus:
     async def subscribe(self, consumer: str, log: str, partitions: int, handle: EnvelopeHandler) -> Stop:
         gather: Gather[Arrival] = Gather(EVENTS_AT_ONCE, pause=self.tuning.pause)
 
-        def arrived(session: Session, delivery: IncomingMessage) -> None:
-            gather.put(arrival(consumer, session, delivery))
+        def arrived(session: Session, delivery: DeliveredMessage) -> None:
+            gather.put(arrival(consumer, self._reading, session, delivery))
 
         async def opened(session: Session) -> None:
             await self._declare(session.channel)
             for partition in range(partitions):
                 queue = await topology.declare_consumer(session.channel, log, consumer, partition)
-                await queue.consume(received(session, arrived))
+                await consume_bare(session, queue.name, arrived)
             gather.put(Held("wake", Wake(), origin=session))
 
         runner = Runner(gather, Consumer(consumer, handle, self.on_dead).work, settle)

@@ -19,13 +19,17 @@ from infra.bus.messages import (
     Outcomes,
     Requests,
     encode,
+    genuine,
     kept,
+    proven,
     read_envelope,
     read_outcomes,
     read_requests,
 )
 from infra.bus.packing import announced, fitting, packed
+from infra.bus.reading import Reading
 
+KEY = b"k" * 32
 PROGRAMS = Programs(frozenset({"job.kill"}))
 
 
@@ -33,6 +37,25 @@ def test_an_envelope_comes_back_with_the_bytes_of_its_events() -> None:
     sent = envelope(3, 0, 1, 2)
     assert read_envelope(encode(sent)) == sent
     assert b'{"name":  "as it is stored"}' in encode(sent)
+
+
+def test_an_envelope_is_read_once_for_all_who_get_it_and_forgotten_when_there_is_no_room() -> None:
+    first, second = encode(envelope(3, 0, 1, 2)), encode(envelope(4, 0, 1, 2))
+    reading = Reading(room=len(first) + 1)
+    known = reading.envelope(first)
+    assert reading.envelope(bytes(bytearray(first))) is known
+    assert reading.envelope(second) == read_envelope(second)
+    again = reading.envelope(first)
+    assert again is not known and again == known
+
+
+def test_an_envelope_that_was_changed_on_its_way_is_another_one() -> None:
+    sent = proven(envelope(3, 0, 1, 2), KEY)
+    reading = Reading()
+    assert genuine(reading.envelope(encode(sent)), KEY)
+    assert not genuine(reading.envelope(encode(replace(sent, last=sent.last + 1))), KEY)
+    with pytest.raises(Refused):
+        reading.envelope(encode(sent)[:-1])
 
 
 def test_requests_and_outcomes_come_back() -> None:
