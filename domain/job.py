@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.errors import Code, Refused
+from domain.inputs import LACKING, Found, narrowed
 from domain.job_commands import (
     AttemptCommand,
     CheckJob,
@@ -24,6 +25,7 @@ from domain.job_commands import (
     HoldJob,
     JobCommand,
     KillJob,
+    LocateJob,
     LoseJob,
     NoteJob,
     PendJob,
@@ -69,6 +71,7 @@ __all__ = [
     "Job",
     "JobCommand",
     "KillJob",
+    "LocateJob",
     "LoseJob",
     "NoteJob",
     "PendJob",
@@ -149,6 +152,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 WIDER: dict[int, Upcast] = {1: dict}  # from version 1 to 2: a field more, which has a default
+WIDEST: dict[int, Upcast] = {1: dict, 2: dict}
 
 
 class Job(Aggregate, frozen=True):
@@ -172,13 +176,15 @@ class Job(Aggregate, frozen=True):
     holds: tuple[str, ...] = ()
     leaving: bool = False  # killed, and its pilot has not said yet that it is gone
     gaps: frozenset[int] = frozenset()  # numbers of reports that were passed over
+    near: tuple[str, ...] | None = None  # the sites near its inputs, once they were looked for
+    lacking: str = ""  # what was said of inputs that it cannot have
 
     class Submitted(Event, frozen=True):
         """A job was accepted. `owner` is a pseudonym; `owner_name` is sealed with that person's key."""
 
         TOPIC = "job.submitted"
-        SCHEMA = 2
-        UPCASTS: ClassVar[dict[int, Upcast]] = WIDER
+        SCHEMA = 3
+        UPCASTS: ClassVar[dict[int, Upcast]] = WIDEST
         SEALED: ClassVar[dict[str, str]] = {"owner_name": "owner"}
         job: int
         owner: str
@@ -193,6 +199,13 @@ class Job(Aggregate, frozen=True):
         parameters: dict[str, Any] = {}
         number: str = ""
         sandboxes: tuple[str, ...] = ()
+        inputs: tuple[str, ...] = ()
+
+    class Located(Event, frozen=True):
+        """The sites near all inputs of the job, of those it asks for; none: everywhere."""
+
+        TOPIC = "job.located"
+        sites: tuple[str, ...] = ()
 
     class Checked(Event, frozen=True):
         """Every check passed."""
@@ -466,6 +479,27 @@ class Job(Aggregate, frozen=True):
         if not left and self.status is S.WAITING:
             yield self._queued()
 
+    def locate(self, command: LocateJob, origin: Origin) -> Decision:
+        """Where the inputs are says where the job may run; without them it is held. It matters until a pilot has it."""
+        if self.status is S.NEW:
+            raise self._impossible(command)
+        if self.status not in HOLDABLE:
+            return
+        found = narrowed(self.requirements, Found(command.near, command.code, command.detail))
+        left = tuple(code for code in self.holds if code not in LACKING)
+        before = [code for code in self.holds if code in LACKING]
+        if found.code:
+            if before != [found.code] or found.detail[:255] != self.lacking:
+                yield Job.Held(self.attempt, found.code, (*left, found.code), found.detail[:255])
+            return
+        moved = found.sites != self.near
+        if moved:
+            yield Job.Located(found.sites)
+        if before:
+            yield Job.Freed(self.attempt, before[0], self.status.value, left)
+        if self.status is S.WAITING and not left and (moved or before):
+            yield replace(self, near=found.sites)._queued()
+
     def release(self, command: ReleaseMatch, origin: Origin) -> Decision:
         """Only a match that was never confirmed goes back."""
         self._current(command)
@@ -720,9 +754,10 @@ class Job(Aggregate, frozen=True):
             self._administrator(origin)
 
     def _queued(self, priority: int | None = None) -> Event:
-        queue = self.requirements.queue(self.vo, self.group, self.owner)
+        wanted = replace(self.requirements, sites=self.near) if self.near else self.requirements
+        queue = wanted.queue(self.vo, self.group, self.owner)
         priority = self.priority if priority is None else priority
-        return Job.Queued(queue, self.owner, self.group, self.attempt, priority, self.requirements)
+        return Job.Queued(queue, self.owner, self.group, self.attempt, priority, wanted)
 
     def _again(self, reschedules: int, reason: str) -> Decision:
         if self.leaving:  # its pilot is told to stop it; what it says from now on concerns a former attempt
@@ -763,7 +798,12 @@ def _submitted(job: Job, event: Recorded[Job.Submitted]) -> Job:
 
 
 def _held(job: Job, event: Recorded[Job.Held]) -> Job:
-    return replace(job, holds=event.event.codes)
+    lacking = event.event.detail if event.event.code in LACKING else job.lacking
+    return replace(job, holds=event.event.codes, lacking=lacking)
+
+
+def _located(job: Job, event: Recorded[Job.Located]) -> Job:
+    return replace(job, near=event.event.sites)
 
 
 def _freed(job: Job, event: Recorded[Job.Freed]) -> Job:
@@ -832,6 +872,7 @@ _FACTS: dict[type[Event], Fact] = {
     Job.Checked: _to(S.CHECKING),
     Job.Queued: _to(S.WAITING),
     Job.Held: _held,
+    Job.Located: _located,
     Job.Freed: _freed,
     Job.Prioritised: _prioritised,
     Job.Matched: _matched,

@@ -36,6 +36,17 @@ class SubmitJob(JobCommand, frozen=True):
     parameters: dict[str, Any] = {}
     number: str = ""
     sandboxes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()  # logical file names that say where it may run
+
+
+class LocateJob(JobCommand, frozen=True):
+    """Near which sites the job's inputs are (none: everywhere), or, with a `code`, why it cannot have them now."""
+
+    TOPIC = "job.locate"
+    KEYED = False
+    near: tuple[str, ...] = ()
+    code: str = ""
+    detail: str = ""
 
 
 class CheckJob(JobCommand, frozen=True):

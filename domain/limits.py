@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
+from domain.data.names import check_file
 from domain.description import DEFAULTS, FIELDS, KNOWN, JobDescription, compatible
 from domain.errors import Code, Refused
 from domain.jdl import NAMES, PARAMETRIC
@@ -179,6 +180,18 @@ def _broken_inputs(job: JobDescription, limits: Limits) -> Iterator[tuple[str, s
     if limits.vo and not limits.lenient:
         foreign = (name for name in job.input_data if not name.startswith(f"LFN:/{limits.vo}/"))
         yield from (("input_data", f"{name} is not a file of {limits.vo}") for name in list(foreign)[:1])
+        yield from _no_names(job, limits.vo)
+
+
+def _no_names(job: JobDescription, vo: str) -> Iterator[tuple[str, str]]:
+    """Names that no file can ever have: a job would wait for them in vain."""
+    for name in job.input_data:
+        if name.startswith(f"LFN:/{vo}/"):
+            try:
+                check_file(vo, name.removeprefix("LFN:"))
+            except Refused as refused:
+                yield "input_data", refused.what
+                return
 
 
 def _out_of_range(job: JobDescription, limits: Limits) -> Iterator[tuple[str, str]]:

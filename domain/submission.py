@@ -25,7 +25,8 @@ _JSON = re.compile(r"\s*(?:\{|\[\s*[\]{\"])")  # JDL may begin with a bracket to
 class Item(Struct, frozen=True, omit_defaults=True, gc=False):
     """One job of a submission: the digest of its body, what fills the body's placeholders, and what is asked often.
 
-    `number` is what `%n` stands for, with its leading zeros; empty for a job that is not parametric.
+    `number` is what `%n` stands for, with its leading zeros; empty for a job that is not parametric. `input_data` are
+    the plain names of the files that say where the job may run.
     """
 
     description: str
@@ -179,8 +180,13 @@ def _item(job: JobDescription, description: str, limits: Limits, row: Row | None
         number,
         job.input_sandbox,
         job.output_sandbox,
-        job.input_data,
+        _located(job) if job.input_data else (),
     )
+
+
+def _located(job: JobDescription) -> tuple[str, ...]:
+    """The input files that say where the job may run, by their plain names."""
+    return () if job.disable_data_scheduling else tuple(name.removeprefix("LFN:") for name in job.input_data)
 
 
 def _fits(body: bytes, limits: Limits) -> None:

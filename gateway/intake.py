@@ -134,6 +134,7 @@ def _command(number: int, who: Principal, job: Item) -> SubmitJob:
     return SubmitJob(
         number, who.subject, who.name or who.subject, who.group, job.description, job.requirements, job.name,
         job.job_type, job.job_group, job.priority, job.parameters, job.number, sandboxes_in(job.input_sandbox),
+        job.input_data,
     )  # fmt: skip
 
 

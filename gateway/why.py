@@ -15,7 +15,7 @@ from gateway.ports import Outside, Principal, Row, World
 from gateway.rights import User
 from gateway.stories import told, visible
 from gateway.waiting import answer, waiting
-from projections.failures import failure
+from projections.failures import HOLDS, failure
 from projections.history import actor
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -58,6 +58,10 @@ async def _held(case: Case) -> Json:
     event = case.last(Job.Held)
     by = actor(event.actor, {case.row["owner"]: case.row["owner_name"]}) if event else "somebody"
     said = f": {event.event.detail}" if event and event.event.detail else ""
+    if codes[-1] in HOLDS:
+        advice, detail = HOLDS[codes[-1]], case.row["held_detail"]
+        return answer(codes[-1], advice.what + (f": {detail}" if detail else ""), advice.who.value, advice.next,
+                      codes=codes, by=by)  # fmt: skip
     must = "user" if codes == [BY_OWNER] else "operator"
     return answer("held", f"it is held ({', '.join(codes)}) by {by}{said}", must,
                    f"spinor job release {case.job} --code {codes[-1]}", codes=codes, by=by)  # fmt: skip

@@ -15,7 +15,7 @@ Rows = Sequence[Mapping[str, Any]]
 class Wanted(NamedTuple):
     """A reaction and the look-ups whose rows it wants besides the event."""
 
-    reaction: Reaction
+    reaction: Callable[..., Iterator[Any]]
     lookups: tuple[str, ...]
 
 
@@ -31,6 +31,7 @@ class Policy:
         self.name = name
         self.log = log
         self._reactions: dict[type[Event], list[Wanted]] = defaultdict(list)
+        self._together: list[tuple[tuple[type[Event], ...], Wanted]] = []
 
     def __call__(self, reaction: Reaction) -> Reaction:
         """Register a reaction; used as a decorator."""
@@ -40,6 +41,17 @@ class Policy:
             self._reactions[event].append(Wanted(reaction, tuple(parameters)))
         return reaction
 
+    def together(self, reaction: Callable[..., Iterator[tuple[Recorded[Any], Command]]]) -> Callable[..., Any]:
+        """Register a reaction to all events of a batch at once; used as a decorator.
+
+        Its parameter `events` is annotated `Sequence[Recorded[Some.Event]]`; its look-ups are asked once, with all of
+        the events. It says of each command because of which event it is given.
+        """
+        parameters = dict(inspect.signature(reaction).parameters)
+        (of,) = get_args(get_args(parameters.pop("events").annotation)[0])
+        self._together.append((get_args(of) or (of,), Wanted(reaction, tuple(parameters))))
+        return reaction
+
     def bound(self, checks: Sequence[Any]) -> "Policy":
         """The same policy with the checks of the whole system, for those that have jobs checked."""
         return self
@@ -47,17 +59,30 @@ class Policy:
     @property
     def home(self) -> str:
         """The module of its reactions."""
-        return next((wanted.reaction.__module__ for every in self._reactions.values() for wanted in every), "nowhere")
+        return next((wanted.reaction.__module__ for wanted in self._all()), "nowhere")
 
     @property
     def wanted(self) -> frozenset[str]:
         """The names of all look-ups its reactions want."""
-        return frozenset(n for every in self._reactions.values() for wanted in every for n in wanted.lookups)
+        return frozenset(name for wanted in self._all() for name in wanted.lookups)
 
     @property
     def topics(self) -> frozenset[str]:
         """The topics it listens to."""
-        return frozenset(event.TOPIC for event in self._reactions)
+        joint = (event for events, _ in self._together for event in events)
+        return frozenset(event.TOPIC for event in (*self._reactions, *joint))
+
+    def _all(self) -> Iterator[Wanted]:
+        for every in self._reactions.values():
+            yield from every
+        for _, wanted in self._together:
+            yield wanted
+
+    def joint(self, events: Sequence[Recorded[Event]]) -> Iterator[tuple[Wanted, list[Recorded[Event]]]]:
+        """The reactions to a batch, each with the events of the batch that it is for."""
+        for kinds, wanted in self._together:
+            if concerned := [event for event in events if isinstance(event.event, kinds)]:
+                yield wanted, concerned
 
     def lookups(self, event: Recorded[Event]) -> set[str]:
         """The names of the look-ups this event's reactions want."""

@@ -8,6 +8,7 @@ from domain.attempt import Attempt
 from domain.bulk_action import BulkAction
 from domain.configuration import Installation
 from domain.housekeeping import Purge
+from domain.inputs import InputSweep
 from domain.job import Job
 from domain.keyring import Keyring
 from domain.pilot import Pilot
@@ -21,6 +22,7 @@ from handlers import (
     black_holes,
     bulk_actions,
     deadlines,
+    input_sites,
     lost_pilots,
     rescheduling,
     resource_terms,
@@ -46,6 +48,7 @@ from infra.witness import Witness
 from projections import (
     activity,
     assignments,
+    job_inputs,
     jobs,
     pilot_queue,
     pilots,
@@ -58,7 +61,10 @@ from projections import (
 from projections import bulk_actions as bulk
 
 JOBS = System(
-    aggregates=(Job, BulkAction, StoredSandbox, Pilot, Installation, Suspension, Keyring, Session, Attempt, Resource),
+    aggregates=(
+        *(Job, BulkAction, StoredSandbox, Pilot, Installation, Suspension, Keyring, Session, Attempt, Resource),
+        InputSweep,
+    ),
     policies=(
         scheduling.policy,
         deadlines.jobs,
@@ -73,10 +79,13 @@ JOBS = System(
         resource_terms.policy,
         black_holes.policy,
         usable_sites.policy,
+        input_sites.policy,
+        input_sites.configured,
     ),
-    checks=(usable_sites.usable_sites,),
+    checks=(usable_sites.usable_sites, input_sites.near_inputs),
     projections=(
         jobs.projection,
+        job_inputs.projection,
         pilot_queue.queues,
         pilot_queue.waiting,
         assignments.projection,
@@ -94,6 +103,11 @@ JOBS = System(
     lookups={
         "unusable_sites": resource_status.unusable_sites,
         "held_for_site": resource_status.held_for_site,
+        "inputs_of_submitted": job_inputs.inputs_of_submitted,
+        "inputs_of_job": job_inputs.inputs_of_job,
+        "inputs_swept": job_inputs.inputs_swept,
+        "awaited_files": job_inputs.awaited_files,
+        "vos_with_inputs": job_inputs.vos_with_inputs,
         "failed_at": suspects.failed_at,
         "suspected_at": suspects.suspected_at,
         "jobs_of_pilot": assignments.held_by_pilot,
@@ -104,6 +118,7 @@ JOBS = System(
         "sessions_of_suspended": suspensions.sessions_of,
     },
     services={MakeSubmission: submitting.service, Purge: purging.service},
+    at_hand=frozenset({"storages"}),
 )
 CORE = JOBS | DATA | TRANSFORMATIONS
 

@@ -1,15 +1,16 @@
 """A policy or a view as a consumer of its log."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from domain.messages import Event, Later, Origin, Recorded
+from domain.messages import Command, Event, Later, Origin, Recorded
 from handlers.policy import BatchPolicy, Policy, Rows
 from infra.bus.messages import now
 from infra.decider import Ask, Decider
 from infra.follower import Follower
+from infra.near import AtHand, at_hand
 from infra.store import Connection
 from infra.timers import set_timers
 from infra.views import DIALECT, apply
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from infra.runtime import Runtime
 
 
-def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: int) -> Follower:
+def follow_policy(
+    policy: Policy, decider: Decider, wakes: Wakes, partitions: int, known: AtHand | None = None
+) -> Follower:
     """The consumer of a policy: its commands are decided and its timers set in the transaction of its position."""
     due: set[str] = set()
     fresh = True  # whether this batch is tried for the first time; after a conflict only the log is believed
@@ -28,15 +31,21 @@ def follow_policy(policy: Policy, decider: Decider, wakes: Wakes, partitions: in
     async def handle(connection: Connection, events: Sequence[Recorded[Event]]) -> None:
         asks: list[Ask] = []
         laters: list[tuple[Recorded[Event], Later]] = []
+        asking = Lookups(decider, connection, known or {})
         for event in events:
-            for answer in policy.react(event, await _found(decider, connection, policy, event)):
+            found = {name: await asking.rows(name, event) for name in policy.lookups(event)}
+            for answer in policy.react(event, found):
                 if isinstance(answer, Later):
                     laters.append((event, answer))
                 else:
-                    asks.append(Ask(answer, origin_of(policy.name, event)))
+                    asks.append(Ask(answer, origin_of(policy.name, event, answer)))
+        for wanted, concerned in policy.joint(events):
+            rows = {name: await asking.rows(name, concerned) for name in wanted.lookups}
+            for event, command in wanted.reaction(concerned, **rows):
+                asks.append(Ask(command, origin_of(policy.name, event, command)))
         nonlocal fresh
-        known, fresh = whole(events) if fresh else {}, False
-        await decider.decide(connection, asks, known)
+        histories, fresh = whole(events) if fresh else {}, False
+        await decider.decide(connection, asks, histories)
         fresh = True
         await set_timers(connection, laters, decider.store)
         due.update(decider.system.commands[type(ask.command)].LOG for ask in asks)
@@ -61,7 +70,7 @@ class Batches(Protocol):
 def policy_of(runtime: "Runtime", policy: Policy) -> Follower:
     """The consumer of a policy, whatever its kind."""
     if not isinstance(policy, BatchPolicy):
-        return follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions)
+        return follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions, at_hand(runtime))
     work = runtime.system.batches[policy.name](runtime)
     due: set[str] = set()
 
@@ -113,15 +122,29 @@ def _with(event: Recorded[Event], body: Event) -> Recorded[Event]:
     )  # fmt: skip
 
 
-async def _found(
-    decider: Decider, connection: Connection, policy: Policy, event: Recorded[Event]
-) -> Mapping[str, Rows]:
-    found = {}
-    for name in policy.lookups(event):
-        query = decider.system.lookups[name](event).compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
-        found[name] = await connection.fetch(str(query))
-    return found
+class Lookups:
+    """The look-ups of one batch: of views in its transaction, of what the process itself knows once for each VO."""
+
+    def __init__(self, decider: Decider, connection: Connection, at_hand: AtHand) -> None:
+        self._decider = decider
+        self._connection = connection
+        self._at_hand = at_hand
+        self._known: dict[tuple[str, str], Rows] = {}
+
+    async def rows(self, name: str, about: Any) -> Rows:
+        """What a look-up finds about an event, or about several."""
+        if name not in self._at_hand:
+            query = self._decider.system.lookups[name](about)
+            found: Rows = await self._connection.fetch(
+                str(query.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
+            )
+            return found
+        if (name, about.vo) not in self._known:
+            self._known[name, about.vo] = await self._at_hand[name](about.vo)
+        return self._known[name, about.vo]
 
 
-def origin_of(name: str, event: Recorded[Event]) -> Origin:
-    return Origin(f"policy:{name}", event.vo, now(), event.id, event.correlation or event.id)
+def origin_of(name: str, event: Recorded[Event], command: Command | None = None) -> Origin:
+    """A command that names a VO is given in that one: what concerns the installation concerns several."""
+    vo = getattr(command, "vo", "") or event.vo
+    return Origin(f"policy:{name}", vo, now(), event.id, event.correlation or event.id)

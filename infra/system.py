@@ -8,10 +8,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import APIRouter
-from sqlalchemy import Select
 
 from domain.errors import Code, Refused
-from domain.messages import Aggregate, Command, Event, Recorded
+from domain.messages import Aggregate, Command, Event
 from gateway.rights import Walked, walk
 from handlers.checks import Check
 from handlers.policy import BatchPolicy, Policy
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from infra.front import Service
     from infra.runtime import Runtime
 
-Lookup = Callable[[Recorded[Any]], Select[Any]]
+Lookup = Callable[[Any], Any]  # an event, or the events of a batch -> a query
 Opening = Callable[["Runtime"], "Service"]
 OpeningBatches = Callable[["Runtime"], "Batches"]
 
@@ -43,6 +42,7 @@ class System:
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     services: Mapping[type[Command], Opening] = field(default_factory=dict)
     batches: Mapping[str, "OpeningBatches"] = field(default_factory=dict)  # of batch policies, by name
+    at_hand: frozenset[str] = frozenset()  # look-ups of what each process knows by itself (`infra.near`)
 
     def __or__(self, other: "System") -> "System":
         return System(
@@ -54,6 +54,7 @@ class System:
             _joined("look-up", self.lookups, other.lookups),
             _joined("topic", self.services, other.services),
             _joined("consumer", self.batches, other.batches),
+            self.at_hand | other.at_hand,
         )
 
     @cached_property
@@ -127,7 +128,7 @@ class System:
     def _gaps(self) -> Iterator[str]:
         """What is missing, as sentences."""
         wanted = {name for policy in self.reacting for name in policy.wanted}
-        for name in sorted(wanted - self.lookups.keys()):
+        for name in sorted(wanted - self.lookups.keys() - self.at_hand):
             yield f"no look-up is named {name}"
         for policy in self.reacting:
             if isinstance(policy, BatchPolicy) and policy.name not in self.batches:

@@ -24,6 +24,13 @@ FAILURES: dict[str, Advice] = {
     "requests-failed": Advice("what was to be done with its outputs failed", Who.OPERATOR, SHOW),
     "held-too-long": Advice("nobody freed it within the time it may be held", Who.OPERATOR, AGAIN),
 }
+HOLDS: dict[str, Advice] = {
+    "input-unknown": Advice("an input file is not in the catalogue", Who.USER, "spinor data ls, spinor data register"),
+    "input-unavailable": Advice("its input files cannot be had together where it may run", Who.USER,
+                                "spinor data replicas LFN, spinor data replicate LFN --to SE"),
+    "storage-banned": Advice("the storage element of an input file cannot be read now", Who.OPERATOR,
+                             "spinor data elements"),
+}  # fmt: skip
 UNKNOWN = Advice("it failed for a reason that is not in the list ({code})", Who.OPERATOR, SHOW)
 
 

@@ -166,6 +166,9 @@ SENTENCES: Sentences = {
     Job.Checked: lambda facts: "nothing speaks against running the job",
     Job.Queued: lambda facts: f"the job waits for a pilot (attempt {facts.attempt}, priority {facts.priority})",
     Job.Held: _held,
+    Job.Located: lambda facts: (
+        f"its inputs are near {', '.join(facts.sites)}" if facts.sites else "its inputs can be read from everywhere"
+    ),
     Job.Freed: _freed,
     Job.Prioritised: lambda facts: f"the job has priority {facts.priority} (before: {facts.former})",
     Job.Matched: _matched,

@@ -63,6 +63,7 @@ def test_every_event_of_a_job_means_something_for_its_state() -> None:
         Job.Settled(1),
         Job.Held(1, "b", ("a", "b")),
         Job.Freed(1, "a", "Waiting"),
+        Job.Located(("A",)),
         Job.Progressed(8),
         Job.Described(9),
         Job.Failed(1, "exit-code"),

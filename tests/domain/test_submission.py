@@ -78,9 +78,9 @@ def test_requirements_may_depend_on_a_parameter():
     first, second = submission.jobs
     assert first.requirements == Requirements(cpu_time=1800, sites=("X",))
     assert second.requirements == Requirements(cpu_time=21_600)
-    assert (first.input_data, second.input_data) == (("LFN:/v/a", "LFN:/v/b"), ("LFN:/v/c",))
+    assert (first.input_data, second.input_data) == (("/v/a", "/v/b"), ("/v/c",))
     job = render(submission.bodies[first.description], first.parameters, first.number, 1)
-    assert (job.cpu_time, job.sites, job.input_data) == (1000, ("X",), first.input_data)
+    assert (job.cpu_time, job.sites, job.input_data) == (1000, ("X",), ("LFN:/v/a", "LFN:/v/b"))
 
 
 def test_one_bad_parameter_spoils_one_job():

@@ -67,8 +67,8 @@ def test_one_chain_does_not_change_another() -> None:
 def test_what_waited_for_a_site_is_freed_a_part_at_a_time() -> None:
     place = ("lhcb", ResourceKind.SITE, "A")
     allowed = Resource.StatusSet(*place, Access.ALL, ResourceStatus.ACTIVE, ResourceStatus.BANNED, "cold", 2, "ann")
-    few = [{"job": n} for n in range(1, 4)]
-    react = usable_sites.policy.react
-    assert list(react(recorded(allowed), {"held_for_site": few})) == [FreeJob(n, UNUSABLE) for n in range(1, 4)]
-    many = [{"job": n} for n in range(1, PART + 1)]
-    assert list(react(recorded(allowed), {"held_for_site": many}))[-1] == SweepFreed(*place, PART)
+    react, found = usable_sites.policy.react, {"vos_with_inputs": list[Any]()}
+    few = found | {"held_for_site": [{"job": n} for n in range(1, 4)]}
+    assert list(react(recorded(allowed), few)) == [FreeJob(n, UNUSABLE) for n in range(1, 4)]
+    many = found | {"held_for_site": [{"job": n} for n in range(1, PART + 1)]}
+    assert list(react(recorded(allowed), many))[-1] == SweepFreed(*place, PART)

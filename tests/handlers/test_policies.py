@@ -152,7 +152,8 @@ def test_a_pilot_that_is_gone_is_not_waited_for(event: Event) -> None:
     assert reactions(deadlines.pilots, of_pilot(event)) == [Later(pilot_stream("lhcb", "p1"), "state")]
 
 
-QUIET = {Job.Checked, Job.Released, Job.Prioritised, Job.Late, Job.Progressed, Job.Described, Pilot.Started}
+QUIET = {Job.Checked, Job.Located, Job.Released, Job.Prioritised, Job.Late, Job.Progressed, Job.Described}
+QUIET |= {Pilot.Started}
 
 
 def test_only_events_that_change_no_state_alone_have_no_deadline() -> None:

@@ -1,0 +1,24 @@
+"""What every process knows of storage elements by itself: near which sites they lie, and whether they can be read."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+from handlers.policy import Rows
+
+if TYPE_CHECKING:
+    from infra.runtime import Runtime
+
+AtHand = Mapping[str, Callable[[str], Awaitable[Rows]]]  # by name: what this process knows of a VO itself
+READ = "read"
+
+
+def at_hand(runtime: "Runtime") -> AtHand:
+    """The look-ups that need no query: as new as the event that asks for them, or newer."""
+
+    async def storages(vo: str) -> Rows:
+        await runtime.configuration.load()
+        await runtime.resources.read()
+        return [{"vo": vo, "se": name, "sites": each.sites, "refuses": each.refuses.get(READ, "")}
+                for name, each in runtime.elements(vo).items() if each.serves(vo)]  # fmt: skip
+
+    return {"storages": storages}
