@@ -167,7 +167,7 @@ def timers(runtime: Runtime) -> Coroutine[Any, Any, None]:
 
 def match(runtime: Runtime) -> Coroutine[Any, Any, None]:
     """Give jobs to pilots."""
-    guard = Guard(runtime.decider, runtime.wakes, runtime.resources, runtime.suspensions)
+    guard = Guard(runtime.resources, runtime.suspensions)
     return Matcher(runtime.decider, runtime.bus, runtime.wakes, runtime.partitions, guard, runtime.configuration).run()
 
 

@@ -1,24 +1,15 @@
 """What keeps places and people from jobs whatever they ask for: statuses of resources, suspensions, and the breaker."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import uuid5
-
 import structlog
 
-from domain.breaker import Breaker, Trip
+from domain.breaker import Breaker
 from domain.match_state import State, Taken
 from domain.matching import Obstacle, Offer
-from domain.messages import Origin
-from domain.resource import ResourceKind, ResourceStatus, SetResourceStatus
+from domain.resource import ResourceKind
 from domain.shares import Person
 from domain.usable import Place, places
-from domain.values import resource_stream
-from infra.bus.messages import now
-from infra.decider import Ask, Decider
 from infra.resources import Resources
 from infra.suspensions import Suspensions
-from infra.wake import Wakes
 
 SMALL = frozenset({ResourceKind.NODE, ResourceKind.PILOT})
 PROBES = 2  # jobs at once where it is being found out whether all is well again
@@ -28,13 +19,12 @@ log_ = structlog.get_logger("spinor.matcher")
 class Guard:
     """Asked before a choice, told of every match and end."""
 
-    def __init__(self, decider: Decider, wakes: Wakes, resources: Resources, suspensions: Suspensions) -> None:
+    def __init__(self, resources: Resources, suspensions: Suspensions) -> None:
         self.resources = resources
         self.suspensions = suspensions
         self.breaker = Breaker()
-        self.trips: list[Trip] = []
-        self._decider = decider
-        self._wakes = wakes
+        self._said = self._named()
+        resources.on_change(self._forgive)
 
     def watch(self, state: State) -> None:
         """This state is asked from now on."""
@@ -55,7 +45,16 @@ class Guard:
 
     def _doubtful(self) -> set[str]:
         """The pilots and nodes of which anything is known."""
-        return self.breaker.suspects() | {name for _, kind, name, _ in self.resources.statuses if kind in SMALL}
+        return self.breaker.suspects() | self._named()
+
+    def _named(self) -> set[str]:
+        return {name for _, kind, name, _ in self.resources.statuses if kind in SMALL}
+
+    def _forgive(self) -> None:
+        """Whoever is allowed again begins anew."""
+        before, self._said = self._said, self._named()
+        for name in before - self._said:
+            self.breaker.forgive(name)
 
     def _suspended(self, person: Person) -> bool:
         return self.suspensions.of(person.vo, person.owner, person.group) is not None
@@ -83,28 +82,8 @@ class Guard:
         if well:
             self.breaker.lived(*place)
         elif well is not None:
-            self.trips += self.breaker.failed(taken.person, *place, taken.since, moment)
-
-    async def ban(self) -> None:
-        """Record what tripped: places at which everything fails get no jobs for a while, and everybody sees why."""
-        trips, self.trips = self.trips, []
-        if not trips:
-            return
-        async with self._decider.store.transaction() as connection:
-            await self._decider.decide(connection, _commands(trips))
-        self._wakes.wake("resources")
-        for trip in trips:
-            log_.warning("everything fails", kind=trip.kind, name=trip.name, reason=trip.reason)
-
-
-def _commands(trips: Sequence[Trip]) -> list[Ask]:
-    asks = []
-    for trip in trips:
-        kind, until = ResourceKind(trip.kind), datetime.fromtimestamp(trip.until, UTC)
-        id_ = uuid5(resource_stream(trip.vo, kind, trip.name), str(trip.until))
-        command = SetResourceStatus(trip.vo, kind, trip.name, ResourceStatus.BANNED, trip.reason, until)
-        asks.append(Ask(command, Origin("matcher", trip.vo, now(), correlation=id_)))
-    return asks
+            for trip in self.breaker.failed(taken.person, *place, taken.since, moment):
+                log_.warning("everything fails", kind=trip.kind, name=trip.name, reason=trip.reason)
 
 
 def standing(offer: Offer) -> list[Place]:

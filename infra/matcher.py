@@ -173,8 +173,6 @@ class Matcher:
             self.guard.ended(taken, well, moment)
         if ended:
             self._look_again(STOPPED)
-        if self.guard.trips:
-            await self.guard.ban()
         if self.offers and (self._news.queues or self._reload):
             self._work.set()
 

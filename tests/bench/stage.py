@@ -156,6 +156,7 @@ class Stage:
                 pids = [self.postgres.pid, *([self.rabbitmq.pid] if bus else []), *(each.pid for each in started)]
                 yield Site(url, pool, client, [psutil.Process(pid) for pid in pids])
         except Exception as fault:
+            await asyncio.sleep(2)  # a process that breaks closes its connections before it ends
             if any(process.poll() is not None for process in started):
                 raise RuntimeError(f"a process of the system ended:\n{(data / 'log').read_text()[-3000:]}") from fault
             raise

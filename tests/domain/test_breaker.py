@@ -4,7 +4,7 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from uuid import UUID
 
-from domain.breaker import AT_ONCE, PAUSE, Breaker, Trip
+from domain.breaker import AT_ONCE, BURST, OTHERS, PAUSE, Breaker, Trip
 from domain.matching import Offer
 from domain.shares import Person
 
@@ -77,6 +77,31 @@ def test_a_suspect_that_lets_a_job_live_is_free_again_and_one_that_fails_after_a
     much_later = again.until + 1
     breaker.began(ANN, "bad", "site", "", much_later)
     assert breaker.allows(bad, much_later + AT_ONCE + 1)  # it lives
+
+
+def test_a_new_node_with_many_slots_gets_few_jobs_until_one_has_lived_where_others_are_known_to_be_good() -> None:
+    breaker = Breaker()
+
+    def burst(host: str, now: float) -> int:
+        given = 0
+        while given < 64 and breaker.allows(offer(f"p{given}", host), now):
+            breaker.began(ANN, f"p{given}", "site", host, now)
+            given += 1
+        return given
+
+    assert burst("laptop", 0.0) == 64  # nothing to compare with
+    for n in range(OTHERS):
+        breaker.began(ANN, f"p{n}", "site", f"n{n}", 0.0)
+        breaker.lived(f"p{n}", "site", f"n{n}")
+    assert burst("good", 1.0) == BURST
+    assert burst("good", 2.0) == 0
+    assert burst("good", 2.0 + AT_ONCE) == 64  # they live
+    assert burst("bad", 1.0) == BURST
+    for n in range(BURST):
+        breaker.failed(ANN, f"p{n}", "site", "bad", 1.0, 2.0)
+    assert burst("bad", 3.0) == 0
+    breaker.forgive("site/bad")
+    assert burst("bad", 4.0) == BURST
 
 
 def test_failures_after_a_while_are_no_sign_of_a_bad_place() -> None:

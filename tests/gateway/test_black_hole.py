@@ -48,7 +48,7 @@ async def test_a_pilot_that_fails_everything_costs_few_jobs_and_is_named(site: S
     (pilot,), (node,) = await told(ann, "pilot"), await told(ann, "node")
     assert (pilot[0], node[0]) == (BAD, "LCG.CERN.cern/n13")
     assert {pilot[1], node[1]} <= {"Probing", "Banned"}  # the third failure comes with the first probe, a minute later
-    assert {pilot[2], node[2]} <= {"policy:black-holes", "matcher"}  # the quick memory, or the long one
+    assert {pilot[2], node[2]} == {"policy:black-holes"}
     shown = (await ann.get(f"/api/v1/pilots/{BAD}")).json()
     assert [each["kind"] for each in shown["standing"]] == ["pilot", "node"]
     assert "elsewhere" in shown["standing"][0]["reason"]  # what the blame rests on: others do well
