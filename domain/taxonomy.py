@@ -27,7 +27,9 @@ KINDS: dict[Kind, frozenset[str]] = {
     }),
     Kind.STORAGE: frozenset({
         "objects-away", "objects-refused", "sandbox-unknown", "sandbox-mismatch", "sandbox-download", "sandbox-upload",
-        "no-output", "requests-failed", "storage-away", "storage-refused", "se-refuses", "not-stored", "file-lost",
+        "no-output", "requests-failed", "input-download", "output-upload",
+        "input-unavailable", "storage-banned",
+        "storage-away", "storage-refused", "se-refuses", "not-stored", "file-lost",
     }),
     Kind.SITE: frozenset({"pilot-lost", "pilot-restarted", "pilot-stopped", "payload-lost", "disk-full"}),
     Kind.USER: frozenset({"killed"}),
@@ -35,6 +37,7 @@ KINDS: dict[Kind, frozenset[str]] = {
 # Failures of an attempt that may not come again elsewhere: they are tried again, as often as the rules allow.
 PASSING = frozenset({
     "pilot-lost", "pilot-restarted", "pilot-stopped", "payload-lost", "sandbox-download", "sandbox-upload", "disk-full",
+    "input-download", "output-upload",
 })  # fmt: skip
 RETRYABLE = PASSING | {
     "bus-away", "database-away", "objects-away", "storage-away", "se-refuses",

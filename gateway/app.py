@@ -20,6 +20,7 @@ from gateway import (
     events,
     guide,
     jobs,
+    own_data,
     own_job,
     page,
     piloting,
@@ -46,7 +47,7 @@ ROUTERS = (
     configuration.router, contract_config.router,
     submissions.router, plan.router, jobs.router, acts.router, bulk.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
-    own_job.router, waiting.router, rss.router,
+    own_job.router, own_data.router, waiting.router, rss.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 
+from domain.inputs import LACKING
 from domain.job import BY_OWNER, HOLDABLE, Job, Status
 from domain.matching import Queue
 from domain.messages import Event, Recorded
@@ -15,7 +16,7 @@ from gateway.ports import Outside, Principal, Row, World
 from gateway.rights import User
 from gateway.stories import told, visible
 from gateway.waiting import answer, waiting
-from projections.failures import HOLDS, failure
+from projections.failures import FAILURES, failure
 from projections.history import actor
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -58,8 +59,8 @@ async def _held(case: Case) -> Json:
     event = case.last(Job.Held)
     by = actor(event.actor, {case.row["owner"]: case.row["owner_name"]}) if event else "somebody"
     said = f": {event.event.detail}" if event and event.event.detail else ""
-    if codes[-1] in HOLDS:
-        advice, detail = HOLDS[codes[-1]], case.row["held_detail"]
+    if codes[-1] in LACKING:
+        advice, detail = FAILURES[codes[-1]], case.row["held_detail"]
         return answer(codes[-1], advice.what + (f": {detail}" if detail else ""), advice.who.value, advice.next,
                       codes=codes, by=by)  # fmt: skip
     must = "user" if codes == [BY_OWNER] else "operator"

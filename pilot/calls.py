@@ -98,12 +98,19 @@ class Gateway:
         self._forget(token)
         return self._post(name, body, timeout, self._bearer())
 
-    def insist(self, name: str, body: Json, seconds: float, stop: Optional[threading.Event] = None) -> Json:
+    def insist(
+        self,
+        name: str,
+        body: Json,
+        seconds: float,
+        stop: Optional[threading.Event] = None,
+        call: Optional[Callable[[str, Json], Json]] = None,
+    ) -> Json:
         """Call until there is an answer, for so many seconds or until told to stop. Raises Away, Refused, Denied."""
         pauses, end, stop = self.pauses(), time.monotonic() + seconds, stop or threading.Event()
         while True:
             try:
-                return self.call(name, body)
+                return (call or self.call)(name, body)
             except Away as away:
                 pause = pauses.next(away.retry_after)
                 say("gateway-away", call=name, detail=away, pause=round(pause, 2))
@@ -120,12 +127,21 @@ class Gateway:
         except (OSError, http.client.HTTPException) as error:
             raise Away(_short(error))
 
+    def for_job(self, token: str, name: str, body: Optional[Json], timeout: float = 300.0) -> Json:
+        """One try of /api/v1/me/job/NAME with the token of a job; GET without a body. Raises Away, Refused."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": "Bearer " + token}
+        data = None if body is None else json.dumps(body).encode()
+        return self._answer(urllib.request.Request(self.url + "/api/v1/me/job/" + name, data, headers), timeout)
+
     def _post(self, name: str, body: Json, timeout: float, token: Optional[str] = None) -> Json:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
             headers["Authorization"] = "Bearer " + token
         data = json.dumps(body).encode()
         request = urllib.request.Request(self.url + "/api/v1/pilot/" + name, data, headers, method="POST")
+        return self._answer(request, timeout)
+
+    def _answer(self, request: urllib.request.Request, timeout: float) -> Json:
         with self.open(request, timeout) as answer:
             try:
                 content = json.loads(answer.read().decode() or "{}")

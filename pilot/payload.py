@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from pilot import launch, sandbox, transfer
 from pilot.archive import TooLarge, Unreadable
 from pilot.calls import Away, Gateway, Refused
+from pilot.data import Data, Unfetched, Unmade
 from pilot.jobtoken import JobToken
 from pilot.log import say
 from pilot.node import MIB, free_disk
@@ -75,6 +76,7 @@ class Payload:
         try:
             self._claim(changed)
             self._fetch_inputs()
+            self._fetch_data()
             status = self._execute()
             self.running = False
             changed()
@@ -143,6 +145,30 @@ class Payload:
                 if os.path.exists(archive + name):
                     os.unlink(archive + name)
 
+    def _fetch_data(self) -> None:
+        if not self._description.get("input_data"):
+            return
+        self._report("progress", minor="Downloading Input Data")
+        try:
+            self._data().fetch(transfer.Patience(PATIENCE, self._stop.hurry))
+        except (Unfetched, Away, Refused) as error:
+            raise Failed(self._stop.code or "input-download", detail=str(error))
+
+    def _store_data(self, exit_code: int, output: Optional[str]) -> List[str]:
+        """Requests that are still to be done before the outputs are where they belong."""
+        fields = {"exit_code": exit_code, "output": output}
+        try:
+            return self._data().store(transfer.Patience(PATIENCE, self._stop.hurry))
+        except Unmade as error:
+            raise Failed("output-missing", detail=str(error), **fields)
+        except Refused as error:
+            raise Failed(self._stop.code or "output-refused", detail=str(error), **fields)
+        except Away as error:
+            raise Failed(self._stop.code or "output-upload", detail=str(error), **fields)
+
+    def _data(self) -> Data:
+        return Data(self._place.gateway, self.token, self._description, self._work)
+
     def _execute(self) -> int:
         if self._stop.code:
             raise Failed(self._stop.code)
@@ -175,7 +201,12 @@ class Payload:
             self._report("completing", exit_code=exit_code)
         pfn, missing = (None, []) if verdict == "pilot-stopped" else self._keep_output(must=verdict is None)
         if verdict is None:
-            self._report("done", exit_code=exit_code, output=pfn, missing=missing, **self._used())
+            pending = self._store_data(exit_code, pfn) if self._description.get("output_data") else []
+            ended = {"exit_code": exit_code, "output": pfn, "missing": missing}  # type: Dict[str, Any]
+            if pending:
+                self._report("pending", pending=pending, **dict(ended, **self._used()))
+            else:
+                self._report("done", **dict(ended, **self._used()))
             return
         fields = {"signal": killed_by} if killed_by else {}
         self._fail(verdict, exit_code=exit_code, output=pfn, missing=missing, **fields)

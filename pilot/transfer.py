@@ -5,6 +5,7 @@ import os
 import threading
 import time
 import urllib.request
+import zlib
 from http.client import HTTPException
 from typing import Callable, Dict, Iterator, NamedTuple, Optional
 from urllib.parse import urljoin
@@ -27,10 +28,19 @@ class Patience(NamedTuple):
     stop: threading.Event
 
 
-def download(gateway: Gateway, url: str, target: str, sha256: str, size: Optional[int], patience: Patience) -> None:
+class Sums(NamedTuple):
+    """What is known of a content; empty: not known."""
+
+    sha256: str
+    adler32: str
+
+
+def download(
+    gateway: Gateway, url: str, target: str, sha256: str, size: Optional[int], patience: Patience, adler32: str = ""
+) -> None:
     """Fetch into a file and verify it; tried again while it is away or wrong. Raises Wrong, Away, Refused, OSError."""
     request = urllib.request.Request(urljoin(gateway.url + "/", url))
-    _insist("download", gateway, lambda: _fetch(gateway, request, target, sha256, size), patience)
+    _insist("download", gateway, lambda: _fetch(gateway, request, target, Sums(sha256, adler32), size), patience)
 
 
 def upload(gateway: Gateway, url: str, fields: Dict[str, str], path: str, patience: Patience) -> None:
@@ -59,8 +69,8 @@ def _insist(what: str, gateway: Gateway, once: Callable[[], None], patience: Pat
                 raise
 
 
-def _fetch(gateway: Gateway, request: urllib.request.Request, target: str, sha256: str, size: Optional[int]) -> None:
-    summed, count = hashlib.sha256(), 0
+def _fetch(gateway: Gateway, request: urllib.request.Request, target: str, sums: Sums, size: Optional[int]) -> None:
+    summed, adler32, count = hashlib.sha256(), 1, 0
     with gateway.open(request, 60.0) as answer, open(target, "wb") as file:
         while True:
             try:
@@ -70,14 +80,17 @@ def _fetch(gateway: Gateway, request: urllib.request.Request, target: str, sha25
             if not chunk:
                 break
             summed.update(chunk)
+            adler32 = zlib.adler32(chunk, adler32)
             count += len(chunk)
             if size is not None and count > size:
                 raise Wrong("more than {} bytes".format(size))
             file.write(chunk)
     if size is not None and count != size:
         raise Wrong("{} bytes instead of {}".format(count, size))
-    if summed.hexdigest() != sha256.lower():
-        raise Wrong("sha256 {} instead of {}".format(summed.hexdigest(), sha256))
+    if sums.sha256 and summed.hexdigest() != sums.sha256.lower():
+        raise Wrong("sha256 {} instead of {}".format(summed.hexdigest(), sums.sha256))
+    if sums.adler32 and not sums.sha256 and adler32 & 0xFFFFFFFF != int(sums.adler32, 16):
+        raise Wrong("adler32 {:08x} instead of {}".format(adler32 & 0xFFFFFFFF, sums.adler32))
 
 
 def _send(gateway: Gateway, url: str, fields: Dict[str, str], path: str) -> None:

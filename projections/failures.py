@@ -9,6 +9,10 @@ AGAIN = "spinor job reschedule {job}"
 FAILURES: dict[str, Advice] = {
     "sandbox-download": Advice("its input sandbox could not be fetched", Who.SITE, AGAIN),
     "sandbox-upload": Advice("its output sandbox could not be stored", Who.SITE, AGAIN),
+    "input-download": Advice("an input file could not be fetched as the catalogue has it", Who.SITE, AGAIN),
+    "output-missing": Advice("its program did not write an output file that it was to write", Who.USER, OUTPUT),
+    "output-upload": Advice("its output files could not be stored", Who.OPERATOR, AGAIN),
+    "output-refused": Advice("its output files were refused", Who.USER, "spinor job show {job}"),
     "executable-missing": Advice("its executable was not found where it ran", Who.USER, "spinor job show {job}"),
     "exit-code": Advice("its program ended with exit code {exit_code}", Who.USER, OUTPUT),
     "memory-limit": Advice("it used more memory than it was given", Who.USER, "submit it with a higher max_ram_mb"),
@@ -22,15 +26,18 @@ FAILURES: dict[str, Advice] = {
     "payload-lost": Advice("its program vanished without a report", Who.SITE, AGAIN),
     "waited-too-long": Advice("no pilot took it within the time it may wait", Who.USER, "spinor job why {job}"),
     "requests-failed": Advice("what was to be done with its outputs failed", Who.OPERATOR, SHOW),
+    # of jobs that are held for their inputs
+    "input-unknown": Advice("an input file is not in the catalogue", Who.USER, "spinor data ls"),
+    "input-unavailable": Advice(
+        "its input files cannot be had together where it may run",
+        Who.USER,
+        "spinor data replicas LFN, or spinor data replicate LFN --to SE",
+    ),
+    "storage-banned": Advice(
+        "a storage element with an input file cannot be read now", Who.OPERATOR, "spinor data elements"
+    ),
     "held-too-long": Advice("nobody freed it within the time it may be held", Who.OPERATOR, AGAIN),
 }
-HOLDS: dict[str, Advice] = {
-    "input-unknown": Advice("an input file is not in the catalogue", Who.USER, "spinor data ls, spinor data register"),
-    "input-unavailable": Advice("its input files cannot be had together where it may run", Who.USER,
-                                "spinor data replicas LFN, spinor data replicate LFN --to SE"),
-    "storage-banned": Advice("the storage element of an input file cannot be read now", Who.OPERATOR,
-                             "spinor data elements"),
-}  # fmt: skip
 UNKNOWN = Advice("it failed for a reason that is not in the list ({code})", Who.OPERATOR, SHOW)
 
 

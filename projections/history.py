@@ -106,6 +106,12 @@ def _progressed(facts: Job.Progressed) -> str:
     return f"the job says: {said}" if said else "the job is alive"
 
 
+def _described(facts: Job.Described) -> str:
+    if outputs := facts.values.get("UploadedOutputData"):
+        return f"its output is stored and registered: {', '.join(map(str, outputs))}"
+    return f"the job reports {', '.join(facts.values) or 'nothing'}"
+
+
 def _done(facts: Job.Done) -> str:
     missing = f"; not found: {', '.join(facts.missing)}" if facts.missing else ""
     used = f"{facts.cpu_seconds:.0f} s CPU in {facts.wall_seconds:.0f} s"
@@ -175,7 +181,7 @@ SENTENCES: Sentences = {
     Job.Released: lambda facts: f"pilot {facts.pilot} did not confirm the job in time; it waits again",
     Job.Started: lambda facts: f"the program runs on {facts.host or 'an unnamed machine'}",
     Job.Progressed: _progressed,
-    Job.Described: lambda facts: f"the job reports {', '.join(facts.values) or 'nothing'}",
+    Job.Described: _described,
     Job.PayloadEnded: lambda facts: f"the program ended with exit code {facts.exit_code}; its output is being stored",
     Job.Done: _done,
     Job.Failed: _failed,

@@ -60,6 +60,8 @@ class ConfirmFiles(BulkCommand, frozen=True):
 
     TOPIC = "files.confirm"
     receipts: tuple[Receipt, ...]
+    job: int = 0  # whose outputs they are: only while that attempt is in its pilot's hands
+    attempt: int = 0
 
 
 class ChangeReplicas(BulkCommand, frozen=True):

@@ -130,7 +130,7 @@ async def confirmed(world: World, who: Principal, id_: UUID, places: Sequence[tu
 
     receipts = await asyncio.gather(*(ask(lfn, se) for lfn, se in places))
     good = tuple(each for each in receipts if isinstance(each, Receipt))
-    command = ConfirmFiles(who.vo, who.subject, who.group, good)
+    command = ConfirmFiles(who.vo, who.subject, who.group, good, who.job, who.attempt)
     answer = await bulk(world, who, id_, command)
     if answer.refusal:
         raise answer.refusal

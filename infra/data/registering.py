@@ -17,6 +17,7 @@ from domain.data.file import (
 from domain.data.names import check_file, file_stream, parent
 from domain.data.quota import Allowance, Ledger
 from domain.errors import Code, Refused
+from domain.job import HELD_BY_PILOT
 from domain.messages import Command
 from infra.data.bulk import Bulk, Directories, Results, Work, decided, few, named, refusals, service
 from infra.front import Service
@@ -27,6 +28,8 @@ LIMITS = """select scope, name, most_bytes, most_files from data_quotas where vo
 USED = """select coalesce(sum(bytes), 0)::bigint, coalesce(sum(files), 0)::bigint from data_usage where vo = $1
     and se = '' and ($2 = '' or owner_group = $2) and ($3 = '' or owner = $3)"""
 KNOWN = "select file from data_files where file = any($1::uuid[]) and status <> 'Removed'"
+CURRENT = """select job from jobs where vo = $1 and job = $2 and attempt = $3 and status = any($4::text[])
+    for share"""
 Make = Callable[[Bulk, NewFile], Command]
 
 
@@ -147,12 +150,25 @@ def _made(directories: Directories, path: str | Refused, mode: int) -> Refused |
 def _confirm(runtime: Runtime) -> Work[ConfirmFiles]:
     async def work(bulk: Bulk, command: ConfirmFiles) -> Results:
         few(command.receipts)
+        if command.job:
+            await _current(bulk, command.job, command.attempt)
         commands = [ConfirmReplica(bulk.vo, each.lfn, each.se, each.found) for each in command.receipts]
         verdicts = await decided(runtime, bulk, commands)
         return [_problem(verdict.events) or verdict.refusal if not isinstance(verdict, Refused) else verdict
                 for verdict in verdicts]  # fmt: skip
 
     return work
+
+
+async def _current(bulk: Bulk, job: int, attempt: int) -> None:
+    """A superseded attempt registers nothing: its job's row stays as it is until this is committed.
+
+    Raises:
+        Refused: JOB_TOKEN.
+    """
+    held = [status.value for status in HELD_BY_PILOT]
+    if not await bulk.connection.fetchval(CURRENT, bulk.vo, job, attempt, held):
+        raise Refused(Code.JOB_TOKEN, job=job, attempt=attempt)
 
 
 def _problem(events: Sequence[object]) -> Refused | None:

@@ -21,6 +21,9 @@ ROUTES: dict[str, dict[str, Any] | None] = {  # every route with the rule `job`,
     f"POST {MINE}/status": {"application": "event 7"},
     f"POST {MINE}/parameters": {"values": {"events": 7}},
     f"POST {MINE}/outputs": EXTRA,
+    f"GET {MINE}/data/inputs": None,
+    f"POST {MINE}/data/outputs": {"files": [{"name": "x", "size": 1, "sha256": "0" * 64}]},
+    f"POST {MINE}/data/outputs/confirm": {"files": [{"name": "x", "se": "DISK"}]},
 }
 
 
