@@ -1,7 +1,9 @@
 """What the matcher knows, read from the views when it begins to lead, and kept by events from then on."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from functools import lru_cache
+from math import exp
 from typing import Any
 
 import msgspec
@@ -40,6 +42,10 @@ USED = """select j.vo, j.owner_group, j.owner, sum(a.processors / $1::float8 * (
     where j.ended_at > to_timestamp($2::float8 - $3::float8) and j.ended_at > a.matched_at
     group by 1, 2, 3"""
 ENDINGS = frozenset(event.TOPIC for event in ENDED)
+KEPT = """insert into share_use (at, half_life, used) values ($1, $2, $3)
+    on conflict (one) do update set at = excluded.at, half_life = excluded.half_life, used = excluded.used"""
+FRESH = 3600.0  # seconds for which what was kept of use is good enough; jobs that ended since are not counted for them
+SLICE = 250  # queues and jobs that are read without letting anybody else work
 WELL = {Job.Done.TOPIC: True, Job.Completed.TOPIC: True, Job.Failed.TOPIC: False}
 OFFERS = """select o.offer, extract(epoch from o.at)::float8 as at from offers o
     join pilots p on p.vo = o.vo and p.stamp = o.pilot where p.status = 'Running'"""
@@ -64,24 +70,50 @@ def left(market: Market, events: Sequence[WireEvent]) -> None:
 async def loaded(connection: Connection, policy: MatchPolicy, now: float) -> State:
     """The state as the views have it."""
     state = State(policy)
-    for row in await connection.fetch(QUEUES):
+    async for row in _sliced(await connection.fetch(QUEUES)):
         state.put(_queue(row), row["waiting"], row["since"])
-    state.shares.fade(now)
-    rate = state.shares.rate
-    for row in await connection.fetch(USED, rate, now, REMEMBERED * policy.half_life):
-        person = Person(row["vo"], row["owner_group"], row["owner"])
-        state.shares.charge(person, row["used"], now)
-    for row in await connection.fetch(HELD, [status.value for status in HELD_BY_PILOT]):
-        _held(state, row)
+    begun = await _used(connection, state, now)
+    async for row in _sliced(await connection.fetch(HELD, [status.value for status in HELD_BY_PILOT])):
+        _held(state, row, begun)
     return state
 
 
-def _held(state: State, row: Any) -> None:
+async def _sliced(rows: Sequence[Any]) -> AsyncIterator[Any]:
+    for number, row in enumerate(rows):
+        if number % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
+        yield row
+
+
+async def _used(connection: Connection, state: State, now: float) -> float:
+    """Read what everybody has had, as it was kept not long ago or of the jobs that ended; until when it has all in it."""
+    shares, half_life = state.shares, state.policy.half_life
+    shares.fade(now)
+    kept = await connection.fetchrow(
+        "select at, used from share_use where half_life = $1 and at between $2 and $3", half_life, now - FRESH, now
+    )
+    if kept:
+        for vo, group, owner, used in msgspec.json.decode(kept["used"]):
+            shares.charge(Person(vo, group, owner), used * exp(-shares.rate * (now - kept["at"])), now)
+        return float(kept["at"])
+    for row in await connection.fetch(USED, shares.rate, now, REMEMBERED * half_life):
+        shares.charge(Person(row["vo"], row["owner_group"], row["owner"]), row["used"], now)
+    return 0.0
+
+
+async def keep(connection: Connection, state: State, now: float) -> None:
+    """Note what everybody has had, for whoever matches next."""
+    owners = [path for path, _ in state.shares.known() if len(path) == len(Person._fields)]
+    used = [(*path, use) for path in owners if (use := state.shares.used(path, now)) >= 1]
+    await connection.execute(KEPT, now, state.policy.half_life, msgspec.json.encode(used).decode())
+
+
+def _held(state: State, row: Any, begun: float) -> None:
     """A job that a pilot has: since then it uses its cores, counts in its limits, and has taken its tokens."""
     where = {"site": row["site"], "ce": row["ce"] or "", "platform": row["platform"]}
     taken = Taken(_queue(row), where, row["processors"], row["pilot"], row["host"],
                   row["since"])  # fmt: skip
-    state.occupy(taken, row["since"])
+    state.occupy(taken, max(row["since"], begun))
     for rule in state.rules(where, taken.queue):
         if isinstance(rule, MatchingDelay):
             state.spend(rule, taken, row["since"])

@@ -8,7 +8,6 @@ and commits.
 import asyncio
 import random
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from uuid import UUID
@@ -19,41 +18,34 @@ import structlog
 
 from domain.choice import choose
 from domain.errors import Refused
-from domain.job import Job
 from domain.market import Market
 from domain.match_state import Decision, State
 from domain.matching import Obstacle, Offer
 from domain.matching_rules import policy_of
-from domain.messages import Origin
 from domain.queue_index import Shape
-from domain.values import job_stream
 from domain.why import Question, explain
 from infra.bus.interface import Bus
-from infra.bus.messages import Envelope, WireEvent, now
+from infra.bus.messages import Envelope, WireEvent
 from infra.complaints import Complaint
 from infra.configuration import Configurations
 from infra.decider import Decider
 from infra.introduced import introduced
 from infra.leader import leading
+from infra.match_claim import claimed
 from infra.match_guard import Guard
-from infra.match_memory import News, heard, left, loaded, market
+from infra.match_memory import News, heard, keep, left, loaded, market
 from infra.offers import Ask, Chosen, Match, Parked, Served, awakened, note, repeated
-from infra.store import TROUBLE, Conflict, Connection, record
+from infra.store import TROUBLE, Conflict, Connection
 from infra.wake import Wakes
 
 AT_ONCE = 200  # offers served by one transaction
 LONGEST = 55.0  # seconds an offer may wait
 BRIEFEST = 0.25  # seconds: one that does not want to wait is compared all the same with what waits for it
+KEEP_EVERY = 60.0  # seconds between notes of what everybody has had, while there are matches
 ASIDE = 0.01  # seconds that others get for jobs they have locked
 STOPPED = {Obstacle.RUNNING_LIMIT.value, Obstacle.MATCHING_DELAY.value, Obstacle.RESOURCE.value,
            Obstacle.FAILING.value}  # fmt: skip
 OF_ONE_PILOT = {Obstacle.FAILING.value, Obstacle.RESERVED.value, Obstacle.RESOURCE.value}
-# Everybody else locks a job's row first and then its place in the queue: whoever has one of the two is passed over.
-CLAIM = """select q.queue, p.job, p.attempt, j.version, j.vo
-    from unnest($1::text[], $2::int[]) q (queue, wanted)
-    cross join lateral (select job, attempt from pilot_queue where queue = q.queue
-                        order by priority desc, job limit q.wanted for update skip locked) p
-    join jobs j on j.job = p.job for update of j skip locked"""
 # The next job of each queue, null where there is none: one probe of the index a queue.
 NEXT = """select q.queue, p.priority, extract(epoch from p.queued_at)::float8 as since
     from unnest($1::text[]) q (queue) left join lateral (select priority, queued_at from pilot_queue
@@ -82,6 +74,7 @@ class Matcher:
         self._meanwhile: list[WireEvent] | None = None  # what was heard while the state was read
         self._work = asyncio.Event()
         self._reload = True
+        self._kept = 0.0  # when what everybody has had was noted last
         self._ready = asyncio.Event()
         self._trouble = Complaint(log_, "matcher pauses")
         guard.suspensions.on_change(self._let_go)
@@ -208,8 +201,12 @@ class Matcher:
             return False
         try:
             async with connection.transaction():
-                served = await self._claim(connection, chosen)
+                served = await claimed(connection, chosen)
+                await self.decider.write(connection, "jobs", [each.event for each in served])
                 await note(connection, noted)
+                if moment - self._kept > KEEP_EVERY:
+                    self._kept = moment
+                    await keep(connection, self.state, moment)
                 rest = await connection.fetch(NEXT, list({each.taken.queue.id for each in chosen}))
         except (Conflict, asyncpg.TransactionRollbackError):
             self._undo(chosen, moment)
@@ -258,24 +255,6 @@ class Matcher:
             self.state.reserve(decision, offer, moment)
         if decision.again:
             asyncio.get_running_loop().call_later(decision.again - moment + ASIDE, self._look_again, STOPPED)
-
-    async def _claim(self, connection: Connection, chosen: Sequence[Chosen]) -> list[Served]:
-        """Take the best jobs of the chosen queues, and append that they are matched."""
-        waiting: dict[str, list[Chosen]] = defaultdict(list)
-        for each in chosen:
-            waiting[each.taken.queue.id].append(each)
-        rows = await connection.fetch(CLAIM, list(waiting), [len(each) for each in waiting.values()])
-        served = []
-        for row in rows:
-            each = waiting[row["queue"]].pop(0)
-            offer = each.parked.offer
-            said = each.decision.fields() | {"host": offer.host, "platform": offer.platform}
-            event = Job.Matched(offer.pilot, offer.offer, row["attempt"], offer.site, offer.ce, said)
-            origin = Origin("matcher", row["vo"], now(), correlation=offer.offer)
-            matched = record(event, job_stream(row["job"]), row["version"] + 1, origin)
-            served.append(Served(each, matched, row["job"], row["attempt"]))
-        await self.decider.write(connection, "jobs", [each.event for each in served])
-        return served
 
     def _answer(self, served: Sequence[Served]) -> None:
         for (parked, _, taken), _, job, attempt in served:
