@@ -86,7 +86,7 @@ async def _sliced(rows: Sequence[Any]) -> AsyncIterator[Any]:
 
 
 async def _used(connection: Connection, state: State, now: float) -> float:
-    """Read what everybody has had, as it was kept not long ago or of the jobs that ended; until when it has all in it."""
+    """Read what everybody has had, as it was kept not long ago or of the jobs that ended; up to when that goes."""
     shares, half_life = state.shares, state.policy.half_life
     shares.fade(now)
     kept = await connection.fetchrow(
