@@ -12,6 +12,7 @@ from domain.limits import Limits
 from domain.sandbox import LIMIT
 from gateway import (
     acts,
+    audit,
     bulk,
     configuration,
     contract_config,
@@ -48,6 +49,7 @@ ROUTERS = (
     submissions.router, plan.router, jobs.router, acts.router, bulk.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
     own_job.router, own_data.router, waiting.router, rss.router,
+    audit.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,

@@ -16,6 +16,7 @@ from domain.schema import Configuration
 from domain.why import Explanation
 from gateway.data.places import Storages
 from gateway.objects import Objects
+from projections.audit import Sought
 
 if TYPE_CHECKING:
     from gateway.identity import Identity
@@ -96,6 +97,9 @@ class World(Protocol):
 
     async def recent(self, vo: str, after: int, limit: int) -> list[Recorded[Event]]:
         """The newest events of a VO's jobs (`after` 0), or those after a position."""
+
+    async def audit(self, sought: Sought, wait: float = 0) -> list[Recorded[Event]]:
+        """Events of identities, in the order of the log; when there are none, wait so many seconds for the first."""
 
     def follow(self, vo: str) -> AsyncIterator[Recorded[Event]]:
         """Events of a VO as they are announced, until the caller stops listening."""

@@ -90,7 +90,7 @@ async def _named(world: World, who: Principal, whom: Whom) -> tuple[str, str]:
         raise Refused(Code.SUSPENSION, problem=f"{whom.name} is no name of a group")
     if whom.kind is not Kind.USER:
         return whom.name, whom.name
-    found = await _users(world, who.vo, whom.name)
+    found = await users(world, who.vo, whom.name)
     if len(found) > 1:
         several = ", ".join(sorted(found))
         raise Refused(Code.SUSPENSION, problem=f"{whom.name} names several users, choose one of {several}")
@@ -99,7 +99,7 @@ async def _named(world: World, who: Principal, whom: Whom) -> tuple[str, str]:
     return found.popitem()
 
 
-async def _users(world: World, vo: str, name: str) -> dict[str, str]:
+async def users(world: World, vo: str, name: str) -> dict[str, str]:
     """The users of a VO whom this name or pseudonym may mean, as far as the VO has heard of them."""
     if re.fullmatch(PSEUDONYM, name):
         return {name: ""}

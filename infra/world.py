@@ -24,12 +24,13 @@ from gateway.edge import correlation
 from gateway.identity import Identity
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
-from infra import cuts, epoch, intake, offers, status
+from infra import audit, cuts, epoch, intake, offers, status
 from infra.bus.messages import DeadLetter, Outcome, Request
 from infra.deadletters import listed, sent_again
 from infra.runtime import Runtime
 from infra.store import AWAY, SELECT, table
 from infra.tokens import Tokens
+from projections.audit import Sought
 
 ANSWER = 30.0  # seconds a command, or what is read of the database, may take
 CHUNK = 2000
@@ -110,6 +111,19 @@ class RuntimeWorld:
             )
             events = [self._runtime.store.recorded(row) for row in rows]
         return events if after else events[::-1]
+
+    async def audit(self, sought: Sought, wait: float = 0) -> list[Recorded[Event]]:
+        woken = self._runtime.wakes.event("identity.final")
+        try:
+            async with _database():
+                events = await audit.found(self._runtime.store, sought)
+            if events or not wait:
+                return events
+            await self._or_closing(asyncio.create_task(woken.wait()), wait)
+            async with _database():
+                return await audit.found(self._runtime.store, sought)
+        finally:
+            self._runtime.wakes.drop("identity.final", woken)
 
     async def follow(self, vo: str) -> AsyncIterator[Recorded[Event]]:
         woken = self._runtime.wakes.event("jobs.final")

@@ -1,5 +1,6 @@
 """The sessions: who is logged in, as what, since when; one row a login."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -80,3 +81,9 @@ def of_vo(
     if alive:
         query = query.where(sessions.c.ended_at.is_(None), sessions.c.until > func.now())
     return query
+
+
+def names(vo: str, subjects: Iterable[str]) -> Select[Any]:
+    """How these people of a VO are called."""
+    wanted = sessions.c.subject.in_(sorted(subjects))
+    return select(sessions.c.subject, sessions.c.name).where(sessions.c.vo == vo, wanted).distinct()

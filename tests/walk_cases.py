@@ -47,6 +47,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "GET /api/v1/dead-letters": ({}, INSIDE),
     "GET /api/v1/events": ({"backlog": 50}, NAME),
     "GET /api/v1/suspensions": ({}, INSIDE),
+    "GET /api/v1/audit": ({}, "ann logged in"),
+    "GET /api/v1/sessions/{session}/history": ({}, "ann logged in"),
     "GET /api/v1/resources": ({"all": True}, NAME),
     "GET /api/v1/resources/one": ({"kind": "site", "name": "LCG.Quokka.au"}, INSIDE),
     "GET /api/v1/resources/history": ({"kind": "site", "name": "LCG.Quokka.au"}, INSIDE),

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from domain.errors import Code, Refused
 from gateway.cli import (
     acts,
+    audit,
     bulk,
     config,
     follow,
@@ -54,7 +55,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 3 some of many failed
 GROUPS = (
     ("job", "Submit, watch, explain and end jobs.", (submit.add, jobs.add, wait.add, watch.add, acts.add)),
     ("bulk", "One act on all jobs that a query finds.", (bulk.add,)),
-    ("history", "Everything that happened to one thing, and because of what.", (history.add,)),
+    ("history", "Everything that happened to one thing, and because of what.", (history.add, audit.add_history)),
     ("pilot", "Look at pilots; without a command: run one here.", (pilots.add,)),
     ("queue", "What waits for pilots; queues of computing elements.", (pilots.add_queues, registry.add_queues)),
     ("config", "The configuration: read, change, compare, go back.", (config.add, import_cmd.add)),
@@ -78,6 +79,7 @@ SECTIONS = {
         "suspend",
         "resume",
         "suspensions",
+        "audit",
         "resource",
         "dead-letters",
         "refusals",
@@ -141,6 +143,7 @@ def application() -> typer.Typer:
     letters.add_refusals(app)
     login.add(app)
     suspensions.add(app)
+    audit.add(app)
     return app
 
 

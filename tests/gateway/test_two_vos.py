@@ -87,6 +87,7 @@ class Both:
         facts["removal"] = await made(boss, "data/removals", "removal", lfns=[lfn], reason=INSIDE)
         facts["check"] = await made(boss, "data/elements/LOCAL-DISK/check", "check", path=facts["directory"])
         facts["token"] = (await boss.get("/api/auth/refresh-tokens")).json()[0]["JTI"]
+        facts["session"] = facts["token"]
         async with asyncio.timeout(60):
             while not (queues := (await boss.get("/api/v1/queues")).json()["queues"]):
                 await asyncio.sleep(0.1)
@@ -228,7 +229,7 @@ async def test_a_vo_whose_configuration_cannot_be_read_is_refused_everywhere_and
     tokens = await both.other.log_in("kim", "vo:atlas group:atlas_boss")
     await break_(both.site, "atlas")
     assert (await mine.get("/api/v1/health/ready")).json() == {"ok": True, "broken": ["atlas"]}
-    ids = dict.fromkeys(("action", "removal", "check", "token", "letter"), str(uuid4()))
+    ids = dict.fromkeys(("action", "removal", "check", "token", "session", "letter"), str(uuid4()))
     names = {"stamp": "p", "se": "SE", "verb": "drop", "lfn": "/atlas/x", "directory": "/atlas", "pfn": "x"}
     facts = {"job": 1, "queue": 1, **ids, **names}
     for route, rule in routes(both).items():
