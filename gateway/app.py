@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 
 from domain.errors import Refused
@@ -16,6 +17,7 @@ from gateway import (
     bulk,
     configuration,
     contract_config,
+    contract_health,
     documents,
     errors,
     events,
@@ -49,7 +51,7 @@ ROUTERS = (
     submissions.router, plan.router, jobs.router, acts.router, bulk.router, why.router, pilots.router, piloting.router,
     sandboxes.router, system.router, events.router, page.router, guide.router, suspensions.router, resources.router,
     own_job.router, own_data.router, waiting.router, rss.router,
-    audit.router,
+    audit.router, contract_health.router,
 )  # fmt: skip
 LIMITS = {  # bytes of a body, by path
     "/api/v1/jobs": 64 * MIB,
@@ -68,8 +70,12 @@ def create(
     routers: Sequence[APIRouter] = ROUTERS,
     objects_router: APIRouter | None = None,
     limits: Limits | None = None,
+    origins: Sequence[str] = (),
 ) -> FastAPI:
-    """The application over a world. `limits` are what descriptions are held to; routers name their rules themselves."""
+    """The application over a world. `limits` are what descriptions are held to; routers name their rules themselves.
+
+    `origins`: web applications elsewhere whose browsers may ask (CORS); a program needs no such permission.
+    """
     app = FastAPI(title="Spinor", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.world = world
     app.state.limits = limits or Limits()
@@ -82,6 +88,11 @@ def create(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unrouted)
     app.add_middleware(Edge, limits=LIMITS)
+    if origins:  # outside of the edge, so that its refusals can be read there, too
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(origins), allow_credentials=True, allow_methods=["*"],
+            allow_headers=["*"], expose_headers=["Content-Range", "ETag"],
+        )  # fmt: skip
     return app
 
 

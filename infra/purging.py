@@ -1,9 +1,10 @@
 """What is not the log does not grow for ever: a durable timer forgets what is too old to be asked for again.
 
 A part of it at a time: the timer is due again at once while there is more, else after a day. Nothing is looked for that
-has no index on its age, but for the offers, of which there is one a pilot.
+has no index on its age, but for the offers, of which there is one a pilot, and the sessions of a month, once a day.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from domain.errors import Code, Refused
@@ -12,6 +13,7 @@ from infra.bus.messages import Outcome, Request, now
 from infra.front import Service
 from infra.runtime import Runtime
 from infra.store import AWAY, Conflict, Store
+from infra.system import System
 from infra.timers import Standing, put_off
 
 AT_ONCE = 5_000  # rows of one table
@@ -27,14 +29,21 @@ OLD = {
 
 def service(runtime: Runtime) -> Service:
     """The service of one process."""
-    return Purging(runtime.store)
+    return Purging(runtime.store, old(runtime.system))
+
+
+def old(system: System) -> dict[str, str]:
+    """What is too old, by table. A session's row is of no use a month after its end; its history stays in the log."""
+    views = {view.name for view in system.projections}
+    return OLD | ({"sessions": "until < $1"} if "sessions" in views else {})
 
 
 class Purging:
     """Forgets one part."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, old: Mapping[str, str] = OLD) -> None:
         self.store = store
+        self.old = old
 
     async def __call__(self, request: Request) -> Outcome:
         """The outcome: how many rows of which table are forgotten.
@@ -46,7 +55,7 @@ class Purging:
         try:
             async with self.store.transaction() as connection:
                 gone = {}
-                for name, old in OLD.items():
+                for name, old in self.old.items():
                     rows = f"select ctid from {name} where {old} limit {AT_ONCE} for update skip locked"
                     done = await connection.execute(f"delete from {name} where ctid = any(array({rows}))", before)
                     gone[name] = int(done.rpartition(" ")[2])

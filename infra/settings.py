@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(SecretStr(""), description="signs tokens and URLs; empty: a file below `data`")
     vo: str = Field("demo", pattern=r"^[a-z][a-z0-9.-]{0,63}$", description="the VO of the laptop's own user")
     redirects: str = Field("", description="addresses of web applications that may get authorization codes")
+    origins: str = Field("", description="origins of web applications elsewhere that may ask the gateway (CORS)")
     access_seconds: int = Field(1200, ge=60, le=86400, description="life of an access token")
     session_seconds: int = Field(3600, ge=300, le=2_592_000, description="life of a login, however often refreshed")
     refresh_grace: int = Field(20, ge=0, le=300, description="seconds in which a lost refresh may be repeated")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import APIRouter
@@ -94,6 +95,21 @@ def permitted(runtime: Runtime) -> None:
         raise Refused(Code.SETTING, name="SPINOR_HOST", problem=problem)
 
 
+def permitted_origins(settings: Settings) -> list[str]:
+    """The web applications elsewhere that may ask.
+
+    Raises:
+        Refused: SETTING; one is no origin, or stands for everybody: tokens would be read by any page.
+    """
+    origins = settings.origins.split()
+    for each in origins:
+        parts = urlsplit(each)
+        if parts.scheme not in ("http", "https") or each != f"{parts.scheme}://{parts.netloc}" or "*" in each:
+            problem = f"{each} is no origin, expected for example https://portal.example.org"
+            raise Refused(Code.SETTING, name="SPINOR_ORIGINS", problem=problem)
+    return origins
+
+
 def loopback(host: str) -> bool:
     """Whether nobody but this machine can reach the address."""
     with contextlib.suppress(ValueError):
@@ -116,7 +132,8 @@ async def gateway(runtime: Runtime, listener: socket.socket, url: str) -> AsyncI
     identity = RuntimeIdentity(runtime, tokens, secret, url)
     world = RuntimeWorld(runtime, engine, objects, tokens, identity, storages)
     routers = (*runtime.system.routers, _messages(runtime))
-    application = create(world, routers, router, Limits(max_jobs=runtime.settings.max_jobs))
+    limits, origins = Limits(max_jobs=runtime.settings.max_jobs), permitted_origins(runtime.settings)
+    application = create(world, routers, router, limits, origins)
     config = uvicorn.Config(
         application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=75, server_header=False, http=Guarded, ws="none", **secured(runtime.settings),

@@ -105,6 +105,7 @@ def test_only_few_routes_are_open() -> None:
         "/api/v1/pilot/token",
         "/api/v1/health/live",
         "/api/v1/health/ready",
+        *(f"/api/health/{name}" for name in ("live", "ready", "startup")),
         "/api/v1/objects",
         "/api/v1/objects/{key:path}",
         *(f"/.well-known/{name}" for name in WELL_KNOWN),
@@ -220,3 +221,18 @@ async def test_no_answer_is_kept_shown_in_a_frame_or_taken_for_something_else(
     assert headers.get_list("cache-control") == ["no-store"]
     assert headers.get_list("x-frame-options") == ["DENY"]
     assert headers.get_list("x-content-type-options") == ["nosniff"]
+
+
+async def test_only_named_origins_may_ask_from_a_browser_and_read_refusals_too() -> None:
+    world: Any = Nowhere()
+    app = gateway.create(world, gateway.ROUTERS, origins=["https://portal.example.org"])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization"}
+        for origin, status in (("https://portal.example.org", 200), ("https://evil.example.org", 400)):
+            preflight = await client.options("/api/v1/jobs", headers=asks | {"Origin": origin})
+            refused = await client.get("/api/v1/jobs", headers={"Origin": origin})
+            assert (preflight.status_code, refused.status_code) == (status, 401)
+            told = refused.headers.get("access-control-allow-origin")
+            assert told == (origin if status == 200 else None)
+        assert refused.headers["access-control-expose-headers"] == "Content-Range, ETag"
+        assert (await client.get("/api/health/live")).json() == {"status": "live"}

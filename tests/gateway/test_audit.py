@@ -3,11 +3,16 @@
 import asyncio
 import json
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 from gateway_site import Site, refusal
 from login_site import LoginSite, Terminal
+
+from infra import purging
+from infra.bus.messages import Request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,3 +82,16 @@ async def test_a_terminal_lists_and_follows(login_site: LoginSite, tmp_path: Pat
     session = json.loads(shown)[0]["session"]
     status, shown = await terminal.run("history", "session", session)
     assert status == 0 and "logged in (device) as lhcb_admin" in shown
+
+
+async def test_the_row_of_a_session_goes_a_month_after_its_end_and_its_history_stays(login_site: LoginSite) -> None:
+    tokens = await login_site.log_in("ann")
+    runtime = login_site.work.runtime
+    (session,) = await runtime.pool.fetch("update sessions set until = now() - interval '31 days' returning session")
+    await login_site.log_in("bob")
+    purge = Request(id=uuid4(), topic="system.purge", data=msgspec.Raw(b"{}"), vo="", actor="timer:purge")
+    outcome = await purging.service(runtime)(purge)
+    assert outcome.parameters["forgotten"]["sessions"] == 1
+    assert await runtime.pool.fetchval("select array_agg(name) from sessions") == ["bob"]
+    ann = await login_site.get(f"/api/v1/sessions/{session[0]}/history", tokens["access_token"])
+    assert "ann logged in" in ann.text
