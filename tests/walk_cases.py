@@ -69,6 +69,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "GET /api/v1/data/elements": ({}, ""),
     "GET /api/v1/data/removals": ({}, INSIDE),
     "GET /api/v1/data/removals/{removal}": ({}, INSIDE),
+    "GET /api/v1/transformations": ({}, NAME),
+    "GET /api/v1/transformations/{name}": ({}, INSIDE),
+    "GET /api/v1/transformations/{name}/why": ({}, ""),
+    "GET /api/v1/transformations/{name}/files": ({}, INSIDE),
+    "GET /api/v1/transformations/{name}/tasks": ({}, ""),
     "POST /api/v1/data/find": ({"conditions": []}, NAME),
     "POST /api/v1/data/lookup": (FILE, "size"),
     "POST /api/v1/data/downloads": (FILE, "url"),
@@ -87,6 +92,13 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         for verb in ("kill", "reschedule", "reset", "delete", "hold", "release")
     },
     "POST /api/v1/jobs/{job}/priority": ({"priority": 3}, ""),
+    "POST /api/v1/transformations": ({"name": NAME, "job": {"executable": "x"}}, ""),
+    **{
+        f"POST /api/v1/transformations/{{name}}/{verb}": ({}, "")
+        for verb in ("start", "pause", "drain", "complete", "clean", "retry", "audit")
+    },
+    "POST /api/v1/transformations/{name}/extend": ({"max_tasks": 9}, ""),
+    "POST /api/v1/transformations/{name}/inputs": (FILE, ""),
     "POST /api/v1/bulk": ({"verb": "kill", "where": {"name": NAME}}, ""),
     "POST /api/v1/bulk/{action}/confirm": ({}, ""),
     "POST /api/v1/bulk/{action}/undo": ({}, ""),

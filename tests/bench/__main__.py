@@ -22,6 +22,7 @@ import appending  # noqa: E402, F401
 import configuring  # noqa: E402, F401
 import data  # noqa: E402, F401
 import flat  # noqa: E402, F401
+import identifying  # noqa: E402, F401
 import idle  # noqa: E402, F401
 import matching  # noqa: E402, F401
 import million  # noqa: E402, F401

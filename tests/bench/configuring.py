@@ -1,13 +1,11 @@
-"""What the configuration costs: the answer to who has it already, and a large one read, changed and asked."""
+"""What a large configuration costs: read, changed and asked."""
 
-import asyncio
 import time
 from typing import Any
 from uuid import UUID
 
-import httpx
 from report import Row
-from stage import Stage, bench, seconds
+from stage import Stage, bench
 
 from domain.configuration import STREAM, ChangeConfiguration, Installation
 from domain.messages import Origin, Recorded
@@ -15,43 +13,7 @@ from domain.schema import read
 from gateway.contract_config import rendered
 from infra.bus.messages import now
 
-AT_ONCE = 16  # connections
 VOS, GROUPS, USERS = 20, 50, 10_000
-
-
-@bench("config-304")
-async def unchanged(stage: Stage) -> list[Row]:
-    """GET /api/config/ by who has the newest revision: rate, and CPU of the gateway's process."""
-    total = 2000 if stage.quick else 8000
-    async with stage.site(await stage.database()) as site:
-        first = await site.client.get("/api/config/")
-        headers = {"If-None-Match": first.headers["etag"], "Authorization": site.client.headers["Authorization"]}
-        gateway = site.processes[-1]
-        rates, costs = [], []
-        for _ in range(3):
-            before, start = seconds([gateway]), time.perf_counter()
-            await _asked(site.url, headers, total)
-            rates.append(total / (time.perf_counter() - start))
-            costs.append(1000 * (seconds([gateway]) - before) / total)
-    return [Row("config-304", rates, "requests/s"), Row("config-304 CPU of the gateway", costs, "ms a request")]
-
-
-async def _asked(url: str, headers: dict[str, str], total: int) -> None:
-    """Bare HTTP over a few connections: a client library would cost more than the server."""
-    host, port = httpx.URL(url).host, httpx.URL(url).port
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    request = f"GET /api/config/ HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode()
-
-    async def one(count: int) -> None:
-        reader, writer = await asyncio.open_connection(host, port)
-        for _ in range(count):
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 304"):
-                raise RuntimeError(head.decode())
-        writer.close()
-
-    await asyncio.gather(*(one(total // AT_ONCE) for _ in range(AT_ONCE)))
 
 
 @bench("config-large")

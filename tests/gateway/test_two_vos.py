@@ -68,11 +68,13 @@ class Both:
         lfn = f"/lhcb/user/{NAME}/{INSIDE}"
         await put(ann, lfn)
         facts = {
-            "job": job, "stamp": NAME, "lfn": lfn, "directory": f"/lhcb/user/{NAME}", "verb": "drop",
+            "job": job, "stamp": NAME, "lfn": lfn, "name": NAME, "directory": f"/lhcb/user/{NAME}", "verb": "drop",
             "se": "LOCAL-DISK", "letter": str(await self._letter()), "pfn": await stored(ann, b"theirs"),
         }  # fmt: skip
         asked: list[tuple[str, Json]] = [
             ("jobs/kill", {"jobs": [10**9]}),
+            ("transformations", {"name": NAME, "job": {"executable": f"/bin/{INSIDE}"}}),
+            (f"transformations/{NAME}/inputs", {"lfns": [lfn]}),
             ("data/fields", {"name": NAME, "type": "string"}),
             ("data/describe", {"paths": [lfn], "values": {NAME: INSIDE}}),
             ("data/quotas", {"scope": "group", "name": NAME, "most_files": 100}),
@@ -211,7 +213,8 @@ async def until(client: httpx.AsyncClient, route: str, facts: Json) -> Any:
     return None if status == 200 and sign in told else (route, status, told[:300])
 
 
-LASTING = ("GET /api/v1/config", "GET /api/auth/refresh-tokens", "GET /api/v1/jobs", "GET /api/v1/bulk",
+LASTING = ("GET /api/v1/config", "GET /api/v1/transformations/{name}",
+           "GET /api/auth/refresh-tokens", "GET /api/v1/jobs", "GET /api/v1/bulk",
            "GET /api/v1/suspensions", "GET /api/v1/data/quotas", "GET /api/v1/data/list", "GET /api/v1/data/fields",
            "GET /api/v1/data/meta", "GET /api/v1/data/removals", "GET /api/v1/resources",
            "GET /api/v1/dead-letters", "GET /api/v1/pilots/{stamp}/history")  # fmt: skip
@@ -230,7 +233,15 @@ async def test_a_vo_whose_configuration_cannot_be_read_is_refused_everywhere_and
     await break_(both.site, "atlas")
     assert (await mine.get("/api/v1/health/ready")).json() == {"ok": True, "broken": ["atlas"]}
     ids = dict.fromkeys(("action", "removal", "check", "token", "session", "letter"), str(uuid4()))
-    names = {"stamp": "p", "se": "SE", "verb": "drop", "lfn": "/atlas/x", "directory": "/atlas", "pfn": "x"}
+    names = {
+        "stamp": "p",
+        "name": "t",
+        "se": "SE",
+        "verb": "drop",
+        "lfn": "/atlas/x",
+        "directory": "/atlas",
+        "pfn": "x",
+    }
     facts = {"job": 1, "queue": 1, **ids, **names}
     for route, rule in routes(both).items():
         status, told = await asked(theirs, route, CASES[route][0], facts)
