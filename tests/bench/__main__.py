@@ -31,6 +31,7 @@ import replaying  # noqa: E402, F401
 import structlog  # noqa: E402
 import submitting  # noqa: E402, F401
 import suspending  # noqa: E402, F401
+import transformations  # noqa: E402, F401
 import uvloop  # noqa: E402
 from report import Row, table  # noqa: E402
 from stage import BENCHES, Stage  # noqa: E402

@@ -1,7 +1,15 @@
 """Transformations over the gateway: each file once, in groups, as jobs whose ends are counted."""
 
-from gateway_site import Site, refusal
+import asyncio
+from uuid import uuid4
+
+from gateway_site import VO, Site, refusal
 from transforming import ROUTE, act, audited, badly, made, registered, states, tasks, until, well, work
+
+from domain.transformations.inputs import AddInputs
+from domain.transformations.names import task_stream
+from domain.transformations.task import PackInputs
+from gateway.ports import Principal
 
 LFNS = tuple(f"/lhcb/data/{n}.dst" for n in range(5))
 
@@ -66,3 +74,28 @@ async def test_cleaning_kills_what_runs(site: Site) -> None:
     for task in await tasks(ann, "clean"):
         assert (await ann.get(f"/api/v1/jobs/{task['job']}")).json()["status"] == "Killed"
     await audited(ann, "clean")
+
+
+async def test_many_who_attach_and_pack_at_once_claim_every_input_once(site: Site) -> None:
+    ann, boss = await site.user("ann"), Principal("user", "boss", VO, rights=frozenset({"Operator"}))
+    lfns = tuple(f"/lhcb/race/{n:03d}" for n in range(60))
+    await registered(ann, *lfns)
+    await made(ann, "race", max_tasks=0, group_size=7)
+    parts = [lfns[start : start + 20] for start in (0, 10, 20, 30, 40)] * 2
+    adding = [site.world.ask(boss, [(uuid4(), AddInputs(VO, "race", "boss", "", part))]) for part in parts]
+    packing = [site.world.ask(boss, [(uuid4(), PackInputs(VO, "race"))]) for _ in range(8)]
+    for (answer,) in await asyncio.gather(*adding, *packing):
+        assert answer.refusal is None, answer.refusal
+    found = await until(ann, "race", lambda it: it["tasks"] == 8)
+    assert (found["attached"], found["assigned"], found["unused"]) == (60, 56, 4)
+    await audited(ann, "race")
+    redelivered = site.work.runtime.system.batches["transformations_going_on"](site.work.runtime)
+    store = site.work.runtime.store
+    async with store.transaction() as connection:
+        streams = [task_stream(VO, "race", n) for n in range(1, 9)]
+        events = [
+            each for known in (await store.load(connection, "transformations", streams)).values() for each in known
+        ]
+        await redelivered(connection, events)
+    jobs = await site.work.runtime.pool.fetchval("select count(*) from jobs where job_group = 'race'")
+    assert jobs == 8, "a second delivery submits nothing"
