@@ -3,6 +3,7 @@ its outputs go, and that storage has them. Addresses are good for minutes, each 
 """
 
 from typing import Annotated, Any
+from uuid import uuid5
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -10,10 +11,12 @@ from pydantic import Field
 from domain.data.bulk import NewFile
 from domain.data.element import Access, Elements, preferred
 from domain.data.file import Content
+from domain.data.request import MakeRequest, Operation
 from domain.errors import Code, Refused
 from domain.job import Job as Life
 from domain.job import NoteJob
 from domain.outputs import output_name
+from domain.values import job_stream
 from gateway import stories
 from gateway.data.catalogue import found
 from gateway.data.fields import Adler32, Json, SeName, Sha256, Size
@@ -103,6 +106,10 @@ async def confirm(own: Job, key: Keyed, outside: Outside, body: Sent) -> Json:
     kept = [each["lfn"] for each in results if "error" not in each]
     if kept:
         await _keep(outside, own, key, [*await _kept(outside, own), *kept])
+    wanted = described.get("output_se") or ()
+    for each in results:
+        if "error" not in each and wanted and each["se"] not in wanted:
+            each["request"] = await _moved(outside, own, each["lfn"], each["se"], wanted[0])
     return {"results": results}
 
 
@@ -131,6 +138,19 @@ def _places(vo: str, site: str, described: Json, elements: Elements) -> list[str
     asked = [name for name in described.get("output_se") or () if name in able]
     near = [name for name in able if site in elements[name].sites]
     return list(dict.fromkeys([*asked, *near, *able]))
+
+
+async def _moved(world: World, own: Own, lfn: str, at: str, to: str) -> str:
+    """A request that brings an output to where it was to go; the job waits for it."""
+    who = own.who
+    id_ = uuid5(job_stream(who.job), f"{who.attempt}/{lfn}/{to}")
+    operations = (Operation("replicate", to), Operation("drop", at))
+    command = MakeRequest(who.vo, id_, who.subject, who.group, operations, (lfn,), f"output of job {who.job}",
+                          job=who.job, attempt=who.attempt)  # fmt: skip
+    (answer,) = await world.ask(who, [(id_, command)])
+    if answer.refusal:
+        raise answer.refusal
+    return str(id_)
 
 
 async def _kept(world: World, own: Own) -> list[str]:

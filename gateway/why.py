@@ -16,6 +16,7 @@ from gateway.ports import Outside, Principal, Row, World
 from gateway.rights import User
 from gateway.stories import told, visible
 from gateway.waiting import answer, waiting
+from projections.data import requests
 from projections.failures import FAILURES, failure
 from projections.history import actor
 
@@ -115,7 +116,11 @@ WITH_PILOT = {
 async def _completed(case: Case) -> Json:
     event = case.last(Job.Completed)
     pending = event.event.pending if event else ()
-    return answer("pending", f"its program ended well; {len(pending)} requests are still under way", pending=pending)
+    rows = await case.world.read(requests.of_job(case.job))
+    waits = [row["detail"] for row in rows if row["status"] == "Waiting" and row["detail"]]
+    detail = f"its program ended well; {len(pending)} requests are still under way"
+    return answer("pending", detail + (f": {waits[0]}" if waits else ""), pending=pending,
+                  next=f"spinor request why {rows[0]['request']}" if rows else "")  # fmt: skip
 
 
 async def _failed(case: Case) -> Json:

@@ -149,7 +149,8 @@ class Data:
                 avoid[result["name"]].append(result["se"])
             else:
                 left.pop(result["name"])
-                pending += [str(result["request"])] if result.get("request") else []
+                if result.get("request") and str(result["request"]) not in pending:
+                    pending.append(str(result["request"]))
         return dict(failed)
 
     def _send(self, place: Json, path: str, patience: transfer.Patience) -> Optional[Json]:

@@ -37,6 +37,12 @@ class Storage(Protocol):
     async def examine(self, lfn: str) -> Content | None:
         """Read what is there: its size and checksums; None when there is nothing."""
 
+    async def fetch(self, lfn: str, path: Path) -> None:
+        """Copy a file to a place of ours; raises Refused(NOT_STORED) when there is nothing."""
+
+    async def store(self, lfn: str, path: Path) -> None:
+        """Copy a file of ours there."""
+
     async def remove(self, lfns: Iterable[str]) -> None:
         """Remove files; those that are not there are no fault."""
 

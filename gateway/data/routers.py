@@ -1,6 +1,6 @@
 """The routes about files."""
 
-from gateway.data import accounts, catalogue, checking, meta, moving, removing, storage
+from gateway.data import accounts, catalogue, checking, meta, moving, removing, requests, storage
 
 ROUTERS = (
     accounts.router,
@@ -9,5 +9,6 @@ ROUTERS = (
     meta.router,
     moving.router,
     removing.router,
+    requests.router,
     storage.router,
 )

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from domain.data import bulk, removal
 from domain.data.clearing import ClearStorage
 from domain.data.consistency import CheckStorage
+from domain.data.request import CarryOutRequest
 from domain.messages import Command
-from infra.data import checking, describing, registering, removing
+from infra.data import checking, describing, registering, removing, requesting
 from infra.system import Opening
 
 SERVICES: Mapping[type[Command], Opening] = {
@@ -21,5 +22,6 @@ SERVICES: Mapping[type[Command], Opening] = {
     removal.UndoRemoval: removing.undo,
     removal.PurgeRemoval: removing.purge,
     ClearStorage: removing.clear,
+    CarryOutRequest: requesting.carry_out,
     CheckStorage: checking.check,
 }

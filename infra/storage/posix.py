@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import tempfile
 import time
 import zlib
@@ -62,6 +63,27 @@ class PosixStorage:
             return None
         except OSError as fault:
             raise self._refused(fault) from fault
+
+    async def fetch(self, lfn: str, path: Path) -> None:
+        """See `gateway.data.storage.Storage`."""
+        try:
+            await asyncio.to_thread(shutil.copyfile, self._path(lfn), path)
+        except FileNotFoundError as fault:
+            raise Refused(Code.NOT_STORED, se=self._name, lfn=lfn, problem="there is no such file") from fault
+        except OSError as fault:
+            raise self._refused(fault) from fault
+
+    async def store(self, lfn: str, path: Path) -> None:
+        """See `gateway.data.storage.Storage`."""
+        part = await asyncio.to_thread(self._unfinished)
+        try:
+            await asyncio.to_thread(shutil.copyfile, path, part.name)
+            await asyncio.to_thread(publish, part, self._path(lfn))
+        except OSError as fault:
+            raise self._refused(fault) from fault
+        finally:
+            part.close()
+            await asyncio.to_thread(_unlink, [Path(part.name)])
 
     async def remove(self, lfns: Iterable[str]) -> None:
         """See `gateway.data.storage.Storage`."""

@@ -5,6 +5,7 @@ import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import urllib3
@@ -55,6 +56,18 @@ class S3Storage:
             return await self._threaded(self._read, self._key(lfn))
         except KeyError:
             return None
+
+    async def fetch(self, lfn: str, path: Path) -> None:
+        """See `gateway.data.storage.Storage`."""
+        try:
+            await self._threaded(self._client.fget_object, self._bucket, self._key(lfn), str(path))
+        except KeyError as fault:
+            raise Refused(Code.NOT_STORED, se=self._name, lfn=lfn, problem="there is no such file") from fault
+
+    async def store(self, lfn: str, path: Path) -> None:
+        """See `gateway.data.storage.Storage`."""
+        await self._ready()
+        await self._threaded(self._client.fput_object, self._bucket, self._key(lfn), str(path))
 
     async def remove(self, lfns: Iterable[str]) -> None:
         """See `gateway.data.storage.Storage`."""

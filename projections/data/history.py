@@ -8,6 +8,7 @@ from domain.data.field import Field
 from domain.data.file import File
 from domain.data.quota import Quota
 from domain.data.removal import Removal
+from domain.data.request import Request
 from projections.history import Sentences
 
 
@@ -55,5 +56,16 @@ SENTENCES: Sentences = {
     Check.Begun: lambda facts: f"{facts.se} is compared with the catalogue, below {facts.path}",
     Check.Found: lambda facts: f"{len(facts.findings)} divergences were found",
     Check.Ended: lambda facts: f"{facts.listed} files were listed, {facts.known} are in the catalogue",
+    Request.Made: lambda facts: (
+        f"to be done with {len(facts.lfns)} files: "
+        + ", then ".join(f"{each.verb}{' at ' + each.se if each.se else ''}" for each in facts.operations)
+    ),
+    Request.RoundBegun: lambda facts: "it is tried",
+    Request.Progressed: lambda facts: (
+        f"{len(facts.done)} files are done, {len(facts.failed)} failed, {len(facts.waiting)} have to wait"
+        + "".join(f"; {lfn}: {why}" for lfn, why in list({**facts.failed, **facts.waiting}.items())[:1])
+    ),
+    Request.Advanced: lambda facts: f"operation {facts.operation + 1} begins",
+    Request.Ended: lambda facts: f"the request is {facts.status}" + (f": {facts.detail}" if facts.detail else ""),
     Quota.Set: lambda facts: f"the quota is {facts.most_bytes} bytes, {facts.most_files} files",
 }

@@ -10,6 +10,7 @@ from projections.data import (
     quotas,
     removals,
     replicas,
+    requests,
     usage,
     values,
 )
@@ -26,4 +27,5 @@ VIEWS = (
     checks.projection,
     findings.projection,
     directory_usage.projection,
+    requests.projection,
 )

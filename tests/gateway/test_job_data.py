@@ -153,3 +153,67 @@ async def test_a_superseded_attempt_registers_nothing_and_no_job_writes_what_it_
     sent = {"files": [{"name": "sum.txt", "se": place["se"]}]}
     refusal(await itself.post(f"{mine}/confirm", json=sent), 401, "job-token")
     assert (await lookup(ann, place["lfn"]))["status"] == "Announced"
+
+
+async def ended(client: httpx.AsyncClient, request: str, *statuses: str) -> Json:
+    """The request, once it is in one of these states."""
+    for _ in range(1200):
+        row: Json = (await client.get(f"{ROUTE}/requests/{request}")).json()
+        if row["status"] in statuses:
+            return row
+        await asyncio.sleep(0.05)
+    raise AssertionError(row)
+
+
+async def said(boss: httpx.AsyncClient, status: str, access: str, se: str = "S3") -> None:
+    which = {"resources": [{"kind": "se", "name": se}], "access": [access], "status": status, "reason": "a new roof"}
+    assert (await boss.post("/api/v1/resources", json=which)).status_code == 200
+
+
+async def test_an_output_that_had_to_go_elsewhere_is_moved_by_a_request_that_the_job_waits_for(stored: Site) -> None:
+    ann, boss = await stored.user("ann"), await stored.user("boss", "Operator")
+    await said(boss, "Banned", "write")
+    await stored.work.runtime.resources.read()
+    making = {"executable": "/bin/touch", "arguments": ["out.txt"], "output_data": ["out.txt"], "output_se": ["S3"]}
+    job, hopeless = await submitted(ann, making, making)
+    for number in (job, hopeless):
+        await over(ann, number, "Completed", "Failed")
+    lfn = f"{HOME}/{job // 1000}/{job}/out.txt"
+    assert [each["se"] for each in (await lookup(ann, lfn))["replicas"] if each["state"] == "Active"] == ["DISK"]
+    rows = {row["job"]: row["request"] for row in (await ann.get(f"{ROUTE}/requests")).json()["requests"]}
+    async with asyncio.timeout(60):
+        while "a new roof" not in (why := (await ann.get(f"/api/v1/jobs/{job}/why")).json())["detail"]:
+            await asyncio.sleep(0.1)
+    assert (why["code"], why["pending"]) == ("pending", [rows[job]])
+    await ann.post(f"{ROUTE}/requests/{rows[hopeless]}/cancel")
+    assert (await over(ann, hopeless, "Done", "Failed"))["status"] == "Failed"
+    assert (await ann.get(f"/api/v1/jobs/{hopeless}/why")).json()["code"] == "requests-failed"
+    await said(boss, "Active", "write")
+    assert (await over(ann, job, "Done", "Failed"))["status"] == "Done"
+    assert [each["se"] for each in (await lookup(ann, lfn))["replicas"] if each["state"] == "Active"] == ["S3"]
+
+
+async def test_files_are_copied_to_another_storage_element_and_what_cannot_be_is_told(
+    stored: Site, tmp_path: Path
+) -> None:
+    ann, eve = await stored.user("ann"), await stored.user("eve", group="lhcb_guest")
+    one, gone = f"{HOME}/one", f"{HOME}/gone"
+    await put(ann, one, b"one", "DISK")
+    await put(ann, gone, b"gone", "DISK")
+    (tmp_path / "disk" / gone.lstrip("/")).unlink()
+    wanted = {"lfns": [one], "operations": [{"verb": "replicate", "se": "S3"}, {"verb": "drop", "se": "DISK"}]}
+    made = (await ann.post(f"{ROUTE}/requests", json=wanted | {"lfns": [one, f"{HOME}/never"]})).json()
+    assert [each["error"]["code"] for each in made["refused"]] == ["file-unknown"]
+    assert (await ended(ann, made["request"], "Done", "Failed"))["status"] == "Done"
+    replicas = {each["se"]: each["state"] for each in (await lookup(ann, one))["replicas"]}
+    assert replicas.pop("S3") == "Active" and "Active" not in replicas.values()
+    assert await content(ann, one) == b"one"
+    made = (await ann.post(f"{ROUTE}/requests", json=wanted | {"lfns": [gone]})).json()
+    async with asyncio.timeout(60):
+        while "there is no such file" not in (await ann.get(f"{ROUTE}/requests/{made['request']}/why")).json()["why"]:
+            await asyncio.sleep(0.1)
+    refusal(await eve.post(f"{ROUTE}/requests/{made['request']}/cancel"), 403, "forbidden")
+    assert (await ann.post(f"{ROUTE}/requests/{made['request']}/cancel")).json()["status"] == "Canceled"
+    refusal(await eve.post(f"{ROUTE}/requests", json=wanted), 403, "data-forbidden")
+    nowhere = wanted | {"operations": [{"verb": "replicate", "se": "NOWHERE"}]}
+    refusal(await ann.post(f"{ROUTE}/requests", json=nowhere), 404, "se-unknown")

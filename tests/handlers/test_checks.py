@@ -67,7 +67,7 @@ def test_one_chain_does_not_change_another() -> None:
 def test_what_waited_for_a_site_is_freed_a_part_at_a_time() -> None:
     place = ("lhcb", ResourceKind.SITE, "A")
     allowed = Resource.StatusSet(*place, Access.ALL, ResourceStatus.ACTIVE, ResourceStatus.BANNED, "cold", 2, "ann")
-    react, found = usable_sites.policy.react, {"vos_with_inputs": list[Any]()}
+    react, found = usable_sites.policy.react, {"vos_with_inputs": list[Any](), "requests_waiting_for": []}
     few = found | {"held_for_site": [{"job": n} for n in range(1, 4)]}
     assert list(react(recorded(allowed), few)) == [FreeJob(n, UNUSABLE) for n in range(1, 4)]
     many = found | {"held_for_site": [{"job": n} for n in range(1, PART + 1)]}
