@@ -132,7 +132,7 @@ class DataManagement(Section):
     third_party_protocols: tuple[Name, ...] = Field(default=("https", "root"), description="protocols between storages")
     failover: Names = Field(default=(), description="storage elements for outputs whose own storage is away")
     tape: Names = Field(default=(), description="storage elements on tape, beyond those that say so themselves")
-    sandbox_bytes: Positive = Field(default=100 << 20, description="bytes of one sandbox")
+    sandbox_bytes: Positive = Field(default=100 << 20, description="bytes of one sandbox; never more than 100 MiB")
 
 
 class Shifter(Section):

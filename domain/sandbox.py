@@ -69,9 +69,9 @@ def check_key(key: str) -> None:
             raise Refused(Code.MALFORMED, problem="this is not the key of an object")
 
 
-def check_announced(sha256: str, size: int) -> None:
+def check_announced(sha256: str, size: int, most: int = LIMIT) -> None:
     """What an upload may announce; raises Refused(SANDBOX_TOO_LARGE) or Refused(MALFORMED)."""
-    if size > LIMIT:
-        raise Refused(Code.SANDBOX_TOO_LARGE, size=size, limit=LIMIT)
+    if size > min(most, LIMIT):
+        raise Refused(Code.SANDBOX_TOO_LARGE, size=size, limit=min(most, LIMIT))
     if size < 1 or not _SHA256.fullmatch(sha256):
         raise Refused(Code.MALFORMED, problem="a sandbox has at least one byte and a sha256 of 64 hexadecimal digits")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from domain.errors import Code, Refused
-from domain.sandbox import FORMATS, LONGEST_PFN, Pfn, check_announced, parse_pfn
+from domain.sandbox import FORMATS, LIMIT, LONGEST_PFN, Pfn, check_announced, parse_pfn
 from domain.sandbox import pfn as made
 from domain.stored_sandbox import NoteSandbox
 from gateway.fields import Body
@@ -60,7 +60,8 @@ async def placed(outside: World, who: Principal, body: Announced, group: str, ow
 
     It is noted before the form is given: what nobody noted would never be taken away.
     """
-    check_announced(body.checksum, body.size)
+    found = outside.configuration().vo(who.vo)
+    check_announced(body.checksum, body.size, found.operations.data_management.sandbox_bytes if found else LIMIT)
     name = made(BUCKET, who.vo, group or NO_GROUP, owner, body.checksum, body.format)
     parts = parse_pfn(name)
     (answer,) = await outside.ask(who, [(uuid4(), NoteSandbox(parts.path, body.size))])

@@ -1,39 +1,42 @@
-"""No state without a timer: every state of a job or pilot that is not final names the command that ends it."""
+"""No state without a timer: every state of a job or pilot that is not final names the command that ends it.
+
+How long a state may last is the VO's affair (`operations/VO/times`); a change holds for what begins after it.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
 from domain.job import CleanJob, ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, SettleJob, StallJob, Status, VacateJob
-from domain.messages import Later, Recorded
+from domain.messages import Command, Event, Later, Recorded
+from domain.operations import Times
 from domain.pilot import LosePilot, Pilot
 from domain.values import job_number
-from handlers.policy import Policy
+from handlers.policy import Policy, Rows
 
-SCHEDULED_WITHIN = timedelta(minutes=5)
-MATCHED_WITHIN = timedelta(days=30)
 FREED_WITHIN = timedelta(days=90)
-CONFIRMED_WITHIN = timedelta(seconds=60)
-SILENT_FOR = timedelta(minutes=75)  # DIRAC 9.1 StalledJobAgent: 4500 s
-GIVEN_UP_AFTER = timedelta(hours=2)  # DIRAC 9.1: 11 700 s in all
 VACATED_WITHIN = timedelta(minutes=30)
 SETTLED_WITHIN = timedelta(days=10)
 CLEANED_AFTER = timedelta(days=7)  # DIRAC 9.1 JobCleaningAgent: RemoveStatusDelay
 BEFORE_QUEUE = frozenset({Status.RECEIVED.value, Status.CHECKING.value})
-PILOT_EXPECTED_WITHIN = timedelta(days=3)
-PILOT_SILENT_FOR = timedelta(minutes=5)
+USUAL = Times()  # DIRAC 9.1: silent for 4500 s, given up after 11 700 s in all
 
 jobs = Policy("job-deadlines", log="jobs")
 pilots = Policy("pilot-deadlines", log="pilots")
 
 
-@jobs
-def scheduled_in_time(event: Recorded[Job.Submitted | Job.Rescheduled]) -> Iterator[Later]:
-    yield Later.after(event, SCHEDULED_WITHIN, "state", QueueJob(job_number(event.stream)))
+def within(times: Rows, name: str) -> timedelta:
+    """The time that the VO of the event has for this, or the usual one of a VO that nothing is known of."""
+    return timedelta(seconds=getattr(times[0]["times"] if times else USUAL, name))
 
 
 @jobs
-def matched_in_time(event: Recorded[Job.Queued]) -> Iterator[Later]:
-    yield Later.after(event, MATCHED_WITHIN, "state", ExpireJob(job_number(event.stream), event.event.attempt))
+def scheduled_in_time(event: Recorded[Job.Submitted | Job.Rescheduled], times: Rows) -> Iterator[Later]:
+    yield _after(event, times, "scheduled_within", QueueJob(job_number(event.stream)))
+
+
+@jobs
+def matched_in_time(event: Recorded[Job.Queued], times: Rows) -> Iterator[Later]:
+    yield _after(event, times, "matched_within", ExpireJob(job_number(event.stream), event.event.attempt))
 
 
 @jobs
@@ -42,26 +45,26 @@ def freed_in_time(event: Recorded[Job.Held]) -> Iterator[Later]:
 
 
 @jobs
-def goes_on_when_freed(event: Recorded[Job.Freed]) -> Iterator[Later]:
+def goes_on_when_freed(event: Recorded[Job.Freed], times: Rows) -> Iterator[Later]:
     """One that waits is queued in the same decision, which has its own deadline."""
     if not event.event.left and event.event.status in BEFORE_QUEUE:
-        yield Later.after(event, SCHEDULED_WITHIN, "state", QueueJob(job_number(event.stream)))
+        yield _after(event, times, "scheduled_within", QueueJob(job_number(event.stream)))
 
 
 @jobs
-def confirmed_in_time(event: Recorded[Job.Matched]) -> Iterator[Later]:
-    yield Later.after(event, CONFIRMED_WITHIN, "state", ReleaseMatch(job_number(event.stream), event.event.attempt))
+def confirmed_in_time(event: Recorded[Job.Matched], times: Rows) -> Iterator[Later]:
+    yield _after(event, times, "confirmed_within", ReleaseMatch(job_number(event.stream), event.event.attempt))
 
 
 @jobs
-def heard_of(event: Recorded[Job.Started | Job.Resumed | Job.PayloadEnded]) -> Iterator[Later]:
-    yield Later.unless_heard(event, SILENT_FOR, "state", StallJob(job_number(event.stream), event.event.attempt))
+def heard_of(event: Recorded[Job.Started | Job.Resumed | Job.PayloadEnded], times: Rows) -> Iterator[Later]:
+    yield _unless_heard(event, times, "silent_for", StallJob(job_number(event.stream), event.event.attempt))
 
 
 @jobs
-def given_up_in_time(event: Recorded[Job.Stalled]) -> Iterator[Later]:
+def given_up_in_time(event: Recorded[Job.Stalled], times: Rows) -> Iterator[Later]:
     lost = LoseJob(job_number(event.stream), event.event.attempt, "payload-lost")
-    yield Later.unless_heard(event, GIVEN_UP_AFTER, "state", lost)
+    yield _unless_heard(event, times, "given_up_after", lost)
 
 
 @jobs
@@ -98,16 +101,24 @@ def nothing_to_wait_for(event: Recorded[Job.Deleted]) -> Iterator[Later]:
 
 
 @pilots
-def comes_in_time(event: Recorded[Pilot.Requested]) -> Iterator[Later]:
-    yield Later.after(event, PILOT_EXPECTED_WITHIN, "state", LosePilot(event.vo, event.event.stamp))
+def comes_in_time(event: Recorded[Pilot.Requested], times: Rows) -> Iterator[Later]:
+    yield _after(event, times, "pilot_expected_within", LosePilot(event.vo, event.event.stamp))
 
 
 @pilots
-def pilot_heard_of(event: Recorded[Pilot.Admitted]) -> Iterator[Later]:
+def pilot_heard_of(event: Recorded[Pilot.Admitted], times: Rows) -> Iterator[Later]:
     lost = LosePilot(event.vo, event.event.stamp, event.event.incarnation)
-    yield Later.unless_heard(event, PILOT_SILENT_FOR, "state", lost)
+    yield _unless_heard(event, times, "pilot_silent_for", lost)
 
 
 @pilots
 def pilot_gone(event: Recorded[Pilot.Retired | Pilot.Lost | Pilot.Revoked]) -> Iterator[Later]:
     yield Later(event.stream, "state")
+
+
+def _after(event: Recorded[Event], times: Rows, name: str, command: Command) -> Later:
+    return Later.after(event, within(times, name), "state", command)
+
+
+def _unless_heard(event: Recorded[Event], times: Rows, name: str, command: Command) -> Later:
+    return Later.unless_heard(event, within(times, name), "state", command)

@@ -118,7 +118,7 @@ JOBS = System(
         "sessions_of_suspended": suspensions.sessions_of,
     },
     services={MakeSubmission: submitting.service, Purge: purging.service},
-    at_hand=frozenset({"storages"}),
+    at_hand=frozenset({"storages", "times"}),
 )
 CORE = JOBS | DATA | TRANSFORMATIONS
 

@@ -1,4 +1,5 @@
-"""What every process knows of storage elements by itself: near which sites they lie, and whether they can be read."""
+"""What every process knows by itself: near which sites storage elements lie and whether they can be read; how long
+things may take in a VO."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
@@ -21,4 +22,9 @@ def at_hand(runtime: "Runtime") -> AtHand:
         return [{"vo": vo, "se": name, "sites": each.sites, "refuses": each.refuses.get(READ, "")}
                 for name, each in runtime.elements(vo).items() if each.serves(vo)]  # fmt: skip
 
-    return {"storages": storages}
+    async def times(vo: str) -> Rows:
+        """How long things may take in a VO, as this process has it: no event depends on the very newest."""
+        found = runtime.configuration.vo(vo)
+        return [{"times": found.operations.times}] if found else []
+
+    return {"storages": storages, "times": times}

@@ -23,6 +23,8 @@ PAGES = {  # in the order of the index
     "getting-started": "Getting started",
     "job-descriptions": "Describe a job",
     "jobs": "Look at jobs, and act on them",
+    "job-tokens": "What a running job may do",
+    "operating": "Serve it to others: TLS, proxies, web applications",
 }
 ACTS = {"user": "you", "site": "the site's people", "operator": "an operator", "nobody": "nobody"}
 MORE = {  # what a few codes need beyond their sentences

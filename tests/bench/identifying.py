@@ -22,7 +22,8 @@ from infra.settings import settings
 from infra.tokens import Tokens, installation_secret, uuid7
 
 REGISTRY = {
-    "default_group": "users", "groups": {"users": {"properties": ["NormalUser"]}},
+    "default_group": "users",
+    "groups": {"users": {"properties": ["NormalUser"]}, "admins": {"properties": ["CSAdministrator"]}},
     "users": {"ann": {"preferred_username": "ann", "groups": ["users"]}},
 }  # fmt: skip
 

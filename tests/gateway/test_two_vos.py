@@ -148,6 +148,9 @@ async def furnished_with(site: LoginSite, other: Glewlwyd) -> Both:
     place = "/resources/sites/LCG.Quokka.au"
     await site.configure_at(place, {"vos": ["lhcb"], "description": INSIDE, "ces": ces})
     await site.configure_at("/resources/storage_elements/QUOKKA-DISK", {"vos": ["lhcb"], "description": INSIDE})
+    await site.configure_at("/operations/lhcb", {
+        "data_management": {"sandbox_bytes": 1000}, "times": {"silent_for": 4321},
+    })  # fmt: skip
     return Both(site, replace(site, provider=other))
 
 
@@ -200,6 +203,16 @@ async def test_nobody_sees_or_changes_anything_of_another_vo_by_any_route(both: 
             leaks.append((route, status, told[:300]))
     assert not leaks, "\n".join(map(str, leaks))
     assert await snapshot(mine, facts) == before
+    await numbers_are_its_own(both, mine, theirs)
+
+
+async def numbers_are_its_own(both: Both, mine: httpx.AsyncClient, theirs: httpx.AsyncClient) -> None:
+    """What a VO's operations say is obeyed, and concerns no other VO."""
+    announced = {"checksum": "1" * 64, "size": 1001, "format": "tar.bz2"}
+    answers = [(await client.post("/api/jobs/sandbox", json=announced)).status_code for client in (mine, theirs)]
+    assert answers == [413, 200]
+    silence = "select distinct extract(epoch from silence)::int from timers where topic = 'job.stall'"
+    assert await both.site.work.runtime.pool.fetchval(silence) == 4321
 
 
 async def until(client: httpx.AsyncClient, route: str, facts: Json) -> Any:

@@ -26,6 +26,7 @@ from domain.job import (
     VacateJob,
 )
 from domain.messages import Command, Event, Later, Recorded
+from domain.operations import Times
 from domain.pilot import LosePilot, Pilot
 from domain.requirements import Requirements
 from domain.taxonomy import PASSING
@@ -49,7 +50,11 @@ def of_pilot(event: Event) -> Recorded[Any]:
 
 
 def reactions(policy: Policy, event: Recorded[Any], **found: Any) -> list[Answer]:
-    return list(policy.react(event, found))
+    return list(policy.react(event, {"times": []} | found))
+
+
+def within(name: str) -> timedelta:
+    return deadlines.within([], name)
 
 
 @pytest.mark.parametrize("event", [SUBMITTED, RESCHEDULED])
@@ -93,22 +98,22 @@ def test_the_first_process_of_a_pilot_replaces_nobody() -> None:
 
 
 TIMERS: list[tuple[Event, Command, timedelta, bool]] = [
-    (SUBMITTED, QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
-    (RESCHEDULED, QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
-    (Job.Queued("q", "ann", "user", 2), ExpireJob(42, 2), deadlines.MATCHED_WITHIN, False),
+    (SUBMITTED, QueueJob(42), within("scheduled_within"), False),
+    (RESCHEDULED, QueueJob(42), within("scheduled_within"), False),
+    (Job.Queued("q", "ann", "user", 2), ExpireJob(42, 2), within("matched_within"), False),
     (Job.Held(2, "user", ("user",)), ExpireJob(42, 2), deadlines.FREED_WITHIN, False),
-    (Job.Freed(2, "user", "Checking"), QueueJob(42), deadlines.SCHEDULED_WITHIN, False),
-    (Job.Matched("p1", UUID(int=1), 2), ReleaseMatch(42, 2), deadlines.CONFIRMED_WITHIN, False),
-    (Job.Started(1, 2), StallJob(42, 2), deadlines.SILENT_FOR, True),
-    (Job.Resumed(2), StallJob(42, 2), deadlines.SILENT_FOR, True),
-    (Job.PayloadEnded(3, 2), StallJob(42, 2), deadlines.SILENT_FOR, True),
+    (Job.Freed(2, "user", "Checking"), QueueJob(42), within("scheduled_within"), False),
+    (Job.Matched("p1", UUID(int=1), 2), ReleaseMatch(42, 2), within("confirmed_within"), False),
+    (Job.Started(1, 2), StallJob(42, 2), within("silent_for"), True),
+    (Job.Resumed(2), StallJob(42, 2), within("silent_for"), True),
+    (Job.PayloadEnded(3, 2), StallJob(42, 2), within("silent_for"), True),
     (
         Job.Completed(3, 2, ("r",)),
         SettleJob(42, 2, "requests-failed", "nobody said in time"),
         deadlines.SETTLED_WITHIN,
         False,
     ),
-    (Job.Stalled(2), LoseJob(42, 2, "payload-lost"), deadlines.GIVEN_UP_AFTER, True),
+    (Job.Stalled(2), LoseJob(42, 2, "payload-lost"), within("given_up_after"), True),
 ]
 
 
@@ -139,10 +144,22 @@ def test_who_is_killed_holds_its_slot_until_its_pilot_speaks_or_the_time_is_over
     assert reactions(deadlines.jobs, of_job(Job.Vacated(2, "confirmed"))) == [Later(STREAM, "vacate")]
 
 
+def test_a_vo_has_times_of_its_own() -> None:
+    times = [{"times": Times(silent_for=60, pilot_expected_within=120)}]
+    (silent,) = reactions(deadlines.jobs, of_job(Job.Started(1, 2)), times=times)
+    (came,) = reactions(deadlines.pilots, of_pilot(Pilot.Requested("p1", "s")), times=times)
+    assert isinstance(silent, Later) and silent.silence == timedelta(seconds=60)
+    assert (
+        isinstance(came, Later)
+        and came.at
+        and came.at - of_pilot(Pilot.Requested("p1", "s")).at == timedelta(seconds=120)
+    )
+
+
 def test_a_pilot_must_come_then_be_heard_of() -> None:
     asked, admitted = of_pilot(Pilot.Requested("p1", "s")), of_pilot(Pilot.Admitted("p1", "a", 1))
-    came = Later.after(asked, deadlines.PILOT_EXPECTED_WITHIN, "state", LosePilot("lhcb", "p1"))
-    heard = Later.unless_heard(admitted, deadlines.PILOT_SILENT_FOR, "state", LosePilot("lhcb", "p1", 1))
+    came = Later.after(asked, within("pilot_expected_within"), "state", LosePilot("lhcb", "p1"))
+    heard = Later.unless_heard(admitted, within("pilot_silent_for"), "state", LosePilot("lhcb", "p1", 1))
     assert reactions(deadlines.pilots, asked) == [came]
     assert reactions(deadlines.pilots, admitted) == [heard]
 
