@@ -20,7 +20,7 @@ from projections.projection import Projection
 
 @pytest.fixture(params=["18", "15"])
 async def url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue("database" if request.param == "18" else "database15"))
+    return str(request.getfixturevalue("empty_database" if request.param == "18" else "empty_database15"))
 
 
 @pytest.fixture
