@@ -116,7 +116,7 @@ async def submit(world: Outside, who: Principal, submission: UUID, digest: str, 
     if reserved.jobs != len(accepted.jobs):  # never touch numbers that are not this submission's
         raise Refused(Code.KEY_REUSED, key=str(submission))
     commands = [
-        (uuid5(submission, str(number)), _command(number, who, job))
+        (uuid5(submission, str(number)), numbered(number, who, job))
         for number, job in enumerate(accepted.jobs, reserved.first)
     ]
     answers: list[Answer] = []
@@ -130,7 +130,8 @@ async def submit(world: Outside, who: Principal, submission: UUID, digest: str, 
     }
 
 
-def _command(number: int, who: Principal, job: Item) -> SubmitJob:
+def numbered(number: int, who: Principal, job: Item) -> SubmitJob:
+    """The command that submits a job under its number."""
     return SubmitJob(
         number, who.subject, who.name or who.subject, who.group, job.description, job.requirements, job.name,
         job.job_type, job.job_group, job.priority, job.parameters, job.number, sandboxes_in(job.input_sandbox),

@@ -1,7 +1,7 @@
 """What tests of transformations share: files in the catalogue, a transformation over them, the ends of its jobs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -46,9 +46,9 @@ async def shown(client: AsyncClient, name: str) -> Json:
     return dict(answer.json())
 
 
-async def until(client: AsyncClient, name: str, holds: Callable[[Json], object]) -> Json:
+async def until(client: AsyncClient, name: str, holds: Callable[[Json], object], patience: int = 30) -> Json:
     """The transformation, once this holds of it."""
-    for _ in range(600):
+    for _ in range(20 * patience):
         if holds(found := await shown(client, name)):
             return found
         await asyncio.sleep(0.05)
@@ -92,6 +92,3 @@ async def audited(client: AsyncClient, name: str) -> Json:
     found = await act(client, name, "audit")
     assert found["holds"], found
     return found
-
-
-Act = Callable[..., Awaitable[Json]]

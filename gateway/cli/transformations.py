@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import Code, Refused
+from domain.transformations.definition import NAME
 from gateway.cli.ids import Json
 from gateway.cli.lfns import parts, report, words
 from gateway.cli.output import Column, as_json, counting, facts, json_lines, note, out, table
@@ -41,6 +42,17 @@ def add(app: typer.Typer) -> None:
     app.command("list")(list_them)
     for command in (create, show, files, why, follow, audit, start, pause, drain, extend, retry, complete, clean):
         app.command()(command)
+
+
+def at(name: str) -> str:
+    """The route of a transformation.
+
+    Raises:
+        Refused: TRANSFORMATION_UNKNOWN, for what cannot be the name of one.
+    """
+    if not NAME.fullmatch(name):
+        raise Refused(Code.TRANSFORMATION_UNKNOWN, transformation=name[:64])
+    return f"{ROUTE}/{name}"
 
 
 def create(
@@ -76,7 +88,7 @@ def create(
         if lfns:
             _add(session, name, words(lfns.read_text().splitlines()))
         if start_it:
-            made |= session.post(f"{ROUTE}/{name}/start", {})
+            made |= session.post(f"{at(name)}/start", {})
     as_json(made) if json else out(name)
 
 
@@ -102,7 +114,7 @@ def _add(session: Session, name: str, lfns: list[str]) -> list[dict[str, Any]]:
     with counting() as bar:
         task = bar.add_task("files attached", total=len(lfns))
         for part in parts(lfns):
-            results += session.post(f"{ROUTE}/{name}/inputs", {"lfns": part})["results"]
+            results += session.post(f"{at(name)}/inputs", {"lfns": part})["results"]
             bar.advance(task, len(part))
     for each in results:
         if each.get("error"):
@@ -150,9 +162,9 @@ def show(
     with connected() as session:
         for each in words([name]):
             if tasks:
-                _pages(session, f"{ROUTE}/{each}/tasks", "tasks", TASKS, json, status=status.capitalize(), limit=1000)
+                _pages(session, f"{at(each)}/tasks", "tasks", TASKS, json, status=status.capitalize(), limit=1000)
                 continue
-            found = session.get(f"{ROUTE}/{each}")
+            found = session.get(at(each))
             if json:
                 as_json(found)
             else:
@@ -171,7 +183,7 @@ def files(
     """
     with connected() as session:
         for each in words([name]):
-            _pages(session, f"{ROUTE}/{each}/files", "files", FILES, json, state=state.capitalize(), limit=1000)
+            _pages(session, f"{at(each)}/files", "files", FILES, json, state=state.capitalize(), limit=1000)
 
 
 def _pages(session: Session, path: str, what: str, columns: tuple[Column, ...], json: bool, **more: Any) -> None:
@@ -199,7 +211,7 @@ def why(
     """
     with connected() as session:
         for each in words([name]):
-            found = session.get(f"{ROUTE}/{each}/why", lfn=lfn)
+            found = session.get(f"{at(each)}/why", lfn=lfn)
             if json:
                 as_json(found)
                 continue
@@ -221,7 +233,7 @@ def follow(name: Annotated[str, typer.Argument(metavar="NAME", help="a transform
     with connected() as session, counting() as bar:
         task = bar.add_task(name, total=None)
         while True:
-            found = session.get(f"{ROUTE}/{name}")
+            found = session.get(at(name))
             if json and found["updated_at"] != last:
                 as_json(found)
             last = found["updated_at"]
@@ -243,7 +255,7 @@ def audit(name: Name, json: Json = False) -> None:
     good = True
     with connected() as session:
         for each in words([name]):
-            found = session.post(f"{ROUTE}/{each}/audit", {})
+            found = session.post(f"{at(each)}/audit", {})
             good = good and found["holds"]
             if json:
                 as_json(found)
@@ -260,7 +272,7 @@ def audit(name: Name, json: Json = False) -> None:
 def _act(name: str, verb: str, json: bool, **body: Any) -> None:
     with connected() as session:
         for each in words([name]):
-            answer = session.post(f"{ROUTE}/{each}/{verb}", body)
+            answer = session.post(f"{at(each)}/{verb}", body)
             as_json(answer) if json else out(each)
 
 
@@ -324,8 +336,8 @@ def extend(
         if lfns:
             report(_add(session, name, words(lfns)), json)
         if max_tasks is not None or not lfns:
-            most = session.get(f"{ROUTE}/{name}")["max_tasks"] if max_tasks is None else max_tasks
-            answer = session.post(f"{ROUTE}/{name}/extend", {"max_tasks": most})
+            most = session.get(at(name))["max_tasks"] if max_tasks is None else max_tasks
+            answer = session.post(f"{at(name)}/extend", {"max_tasks": most})
             as_json(answer) if json else out(name)
 
 
@@ -343,6 +355,6 @@ def retry(
     with connected() as session:
         more = True
         while more:
-            answer = session.post(f"{ROUTE}/{name}/retry", {"tasks": tasks or []})
+            answer = session.post(f"{at(name)}/retry", {"tasks": tasks or []})
             count, more = count + answer["retried"], answer["more"] and bool(answer["retried"]) and not tasks
     as_json({"retried": count}) if json else out(f"{count} tasks")

@@ -1,13 +1,11 @@
 """Jobs of tasks: the template with what a task brings, submitted under the number that its claim names."""
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
 
 from domain.errors import Refused
-from domain.job import SubmitJob
 from domain.limits import Limits, Rejected
 from domain.messages import Command, Recorded
 from domain.submission import Item
@@ -15,7 +13,7 @@ from domain.transformations.definition import Definition
 from domain.transformations.names import transformation_stream
 from domain.transformations.task import Task
 from domain.transformations.transformation import Transformation
-from gateway.intake import limits_of, sandboxes_in, understood
+from gateway.intake import limits_of, numbered, understood
 from gateway.ports import Principal
 from infra.runtime import Runtime
 from infra.store import Connection
@@ -50,7 +48,7 @@ def described(vo: str, task: Task.Created, it: Author) -> dict[str, Any]:
     fields.setdefault("priority", it.definition.priority)
     fields |= {"job_group": task.name, "environment": _environment(task, fields.get("environment") or {})}
     if task.lfns:
-        fields["input_data"] = list(task.lfns)
+        fields["input_data"] = [f"LFN:{lfn}" for lfn in task.lfns]
     if task.target:
         fields.setdefault("sites", [task.target])
     return fields
@@ -84,14 +82,4 @@ async def commands(
 
 
 def _command(job: int, item: Item | Rejected, who: Principal) -> Command | Refused:
-    if isinstance(item, Rejected):
-        return item.refusals[0]
-    return SubmitJob(
-        job, who.subject, who.name or who.subject, who.group, item.description, item.requirements, item.name,
-        item.job_type, item.job_group, item.priority, item.parameters, item.number, sandboxes_in(item.input_sandbox),
-    )  # fmt: skip
-
-
-def digest(template: bytes) -> str:
-    """The name of a template among the bodies."""
-    return sha256(template).hexdigest()[:32]
+    return item.refusals[0] if isinstance(item, Rejected) else numbered(job, who, item)
