@@ -29,6 +29,7 @@ from gateway.cli import (
     suspensions,
     system,
     transformations,
+    transforming,
     wait,
     watch,
 )
@@ -64,7 +65,7 @@ GROUPS = (
     ("resource", "Which sites, storage elements, nodes may be used.", (resources.add,)),
     ("data", "Files: the catalogue, and where they lie.", FILES),
     ("request", "What is being done with files.", (requests.add_requests,)),
-    ("transformation", "Jobs over files, each file once.", (transformations.add,)),
+    ("transformation", "Jobs over files, each file once.", (transformations.add, transforming.add)),
     ("log", "The log of events, live.", (follow.add,)),
     ("suspend", "Keep a user, a group or the VO from going on.", (suspensions.add_suspend,)),
     ("resume", "Let a suspended user, group or VO go on.", (suspensions.add_resume,)),

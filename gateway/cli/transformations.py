@@ -11,7 +11,7 @@ import typer
 from domain.errors import Code, Refused
 from domain.transformations.definition import NAME
 from gateway.cli.ids import Json
-from gateway.cli.lfns import parts, report, words
+from gateway.cli.lfns import parts, words
 from gateway.cli.output import Column, as_json, counting, facts, json_lines, note, out, table
 from gateway.cli.session import Session, connected
 from gateway.cli.text import ago
@@ -40,7 +40,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a transformation; - r
 def add(app: typer.Typer) -> None:
     """The commands of this file."""
     app.command("list")(list_them)
-    for command in (create, show, files, why, follow, audit, start, pause, drain, extend, retry, complete, clean):
+    for command in (create, show, files, why, follow, audit):
         app.command()(command)
 
 
@@ -86,7 +86,7 @@ def create(
     with connected() as session:
         made = session.post(ROUTE, body)
         if lfns:
-            _add(session, name, words(lfns.read_text().splitlines()))
+            attached(session, name, words(lfns.read_text().splitlines()))
         if start_it:
             made |= session.post(f"{at(name)}/start", {})
     as_json(made) if json else out(name)
@@ -109,7 +109,8 @@ def _shares(given: list[str]) -> dict[str, float]:
         raise typer.BadParameter("a share is SITE=WEIGHT, like LCG.CERN.cern=3") from None
 
 
-def _add(session: Session, name: str, lfns: list[str]) -> list[dict[str, Any]]:
+def attached(session: Session, name: str, lfns: list[str]) -> list[dict[str, Any]]:
+    """Attach files by name, with a bar; the result of each."""
     results: list[dict[str, Any]] = []
     with counting() as bar:
         task = bar.add_task("files attached", total=len(lfns))
@@ -267,94 +268,3 @@ def audit(name: Name, json: Json = False) -> None:
                 note(f"  {problem}: {those['count']}, first {', '.join(those['first'])}")
     if not good:
         raise typer.Exit(1)
-
-
-def _act(name: str, verb: str, json: bool, **body: Any) -> None:
-    with connected() as session:
-        for each in words([name]):
-            answer = session.post(f"{at(each)}/{verb}", body)
-            as_json(answer) if json else out(each)
-
-
-def start(name: Name, json: Json = False) -> None:
-    """Let it take inputs and make tasks.
-
-    \b
-    Example: spinor transformation list --status New --ids | spinor transformation start -
-    """
-    _act(name, "start", json)
-
-
-def pause(name: Name, json: Json = False) -> None:
-    """Make no more tasks for now; files that fit are attached all the same, and what runs goes on.
-
-    \b
-    Example: spinor transformation pause merge-7
-    """
-    _act(name, "pause", json)
-
-
-def drain(name: Name, json: Json = False) -> None:
-    """Take no more inputs, make tasks of what is left even if groups are not full, complete when all have ended.
-
-    \b
-    Example: spinor transformation drain merge-7
-    """
-    _act(name, "drain", json)
-
-
-def complete(name: Name, json: Json = False) -> None:
-    """Make no more tasks; those that run are counted to their end.
-
-    \b
-    Example: spinor transformation complete merge-7
-    """
-    _act(name, "complete", json)
-
-
-def clean(name: Name, json: Json = False) -> None:
-    """Kill what runs and be done with it for ever. Its files stay: spinor data rm.
-
-    \b
-    Example: spinor transformation clean merge-7
-    """
-    _act(name, "clean", json)
-
-
-def extend(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a transformation")],
-    lfns: Annotated[list[str] | None, typer.Argument(metavar="LFN", help="more inputs; - reads stdin")] = None,
-    max_tasks: Annotated[int | None, typer.Option(min=0, help="allow so many tasks; 0: as inputs make")] = None,
-    json: Json = False,
-) -> None:
-    """Give it more inputs, or allow more tasks; one with a query looks for inputs again.
-
-    \b
-    Example: spinor transformation extend merge-7 /demo/data/late.dst
-    """
-    with connected() as session:
-        if lfns:
-            report(_add(session, name, words(lfns)), json)
-        if max_tasks is not None or not lfns:
-            most = session.get(at(name))["max_tasks"] if max_tasks is None else max_tasks
-            answer = session.post(f"{at(name)}/extend", {"max_tasks": most})
-            as_json(answer) if json else out(name)
-
-
-def retry(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a transformation")],
-    tasks: Annotated[list[int] | None, typer.Argument(metavar="TASK", help="only these quarantined tasks")] = None,
-    json: Json = False,
-) -> None:
-    """Give the inputs of quarantined tasks to new ones.
-
-    \b
-    Example: spinor transformation retry merge-7 12 13
-    """
-    count = 0
-    with connected() as session:
-        more = True
-        while more:
-            answer = session.post(f"{at(name)}/retry", {"tasks": tasks or []})
-            count, more = count + answer["retried"], answer["more"] and bool(answer["retried"]) and not tasks
-    as_json({"retried": count}) if json else out(f"{count} tasks")
