@@ -24,6 +24,7 @@ import data  # noqa: E402, F401
 import flat  # noqa: E402, F401
 import identifying  # noqa: E402, F401
 import idle  # noqa: E402, F401
+import match_peer  # noqa: E402, F401
 import matching  # noqa: E402, F401
 import million  # noqa: E402, F401
 import psutil  # noqa: E402

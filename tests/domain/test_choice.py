@@ -17,7 +17,9 @@ from domain.choice import choose
 from domain.match_policy import MatchingDelay, MatchPolicy, RunningLimit
 from domain.match_state import Decision, State
 from domain.matching import Obstacle, Offer, Queue
+from domain.matching_rules import policy_of
 from domain.requirements import Requirements
+from domain.schema import read
 from domain.shares import Person, Shares
 
 NOW = 1000.0
@@ -223,6 +225,18 @@ def test_an_hour_of_contention_gives_everybody_their_share_within_five_percent(l
     total = sum(farm.used.values())
     got = {tuple(who): use / total for who, use in farm.used.items()}
     assert got == pytest.approx(expected, rel=0.05)
+
+
+def test_the_job_shares_of_groups_in_the_configuration_decide_who_gets_what() -> None:
+    groups = {
+        name: {"properties": ["NormalUser"], "job_share": share} for name, share in (("prod", 3000), ("user", 1000))
+    }
+    configuration = read({"registry": {"lhcb": {"default_group": "user", "groups": groups}}})
+    farm = Farm(policy_of(configuration), 100)
+    queues = [farm.want("lhcb", group, "ann", 10**6) for group in groups]
+    farm.run(3600, 300.0)
+    given = [farm.given[queue.id] for queue in queues]
+    assert given[0] / given[1] == pytest.approx(3, rel=0.05)
 
 
 def test_who_used_more_yesterday_waits_today_and_is_forgiven_later() -> None:
