@@ -51,7 +51,7 @@ def _offers(seed: int) -> Iterator[Offer]:
 
 @bench("match-peer")
 async def beside_a_peer(stage: Stage) -> list[Row]:
-    """100 000 jobs in 300 queues, 50 sites, 20 owners; a peer's figures from the file in SPINOR_BENCH_MATCHER, if any."""
+    """100 000 jobs in 300 queues, 50 sites, 20 owners; with a peer's figures from the file in SPINOR_BENCH_MATCHER."""
     database = await stage.database()
     await seeded(database, JOBS, _queues())
     async with system(stage, database) as work:
