@@ -78,8 +78,8 @@ async def behind(pool: asyncpg.Pool) -> Rows:
         found += await rows(
             pool,
             f"""select $1 as consumer, p.partition, p.position, max(l.position) as event from positions p
-                join {table(part.log)} l on get_byte(uuid_send(l.stream_id), 5) % 16 = p.partition
-                    and l.topic = any($2)
+                join {table(part.log)} l on l.topic = any($2)
+                    and get_byte(uuid_send(l.stream_id), 5) % (select partitions from installation) = p.partition
                 where p.consumer = $1 and p.log = $3 group by 1, 2, 3 having max(l.position) > p.position""",
             part.name, sorted(part.topics), part.log,
         )  # fmt: skip
