@@ -18,24 +18,22 @@ class Check(NamedTuple):
     """One check: whether a job concerns it at all (cheap, for it is asked of every job), and what it says then.
 
     It yields `RejectJob` or `HoldJob` with a code and what is behind it, or nothing when nothing speaks against the
-    job. Parameters besides `event` name look-ups of the system, as those of a reaction do.
+    job. Parameters besides `event` name look-ups of the system, as those of a reaction do: `lookups`.
     """
 
     name: str
     concerns: Callable[[Submitted], bool]
     look: Looking
 
-    @property
-    def lookups(self) -> tuple[str, ...]:
-        """The names of the look-ups it wants."""
-        return tuple(name for name in inspect.signature(self.look).parameters if name != "event")
+    lookups: tuple[str, ...]
 
 
 def check(concerns: Callable[[Submitted], bool]) -> Callable[[Looking], Check]:
     """Make a check of a generator function; used as a decorator."""
 
     def made(look: Looking) -> Check:
-        return Check(look.__name__, concerns, look)
+        names = tuple(name for name in inspect.signature(look).parameters if name != "event")
+        return Check(look.__name__, concerns, look, names)
 
     return made
 
@@ -58,7 +56,10 @@ class Chain(Policy):
 
     def lookups(self, event: Recorded[Event]) -> set[str]:
         """The look-ups of the reactions, and of the checks that this job concerns."""
-        return super().lookups(event).union(*(each.lookups for each in self._concerned(event)))
+        found = super().lookups(event)
+        for each in self._concerned(event):
+            found.update(each.lookups)
+        return found
 
     def react(self, event: Recorded[Event], found: Mapping[str, Rows] | None = None) -> Iterable[Answer]:
         """What the checks say, and what follows; nothing follows when one rejects the job."""

@@ -24,7 +24,7 @@ def rows(columns: Sequence[Column]) -> Rows:
     parameters: list[Any] = []
     for place, (name, type_, values) in enumerate(columns):
         number = len(parameters) + 1
-        if place and values.count(values[0]) == len(values):
+        if place and values[0] == values[-1] and values.count(values[0]) == len(values):
             parameters.append(values[0])
             outputs.append(f"${number}::{type_} as {name}")
         else:

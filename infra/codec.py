@@ -36,6 +36,7 @@ class Codec:
         self._readers = {topic: msgspec.json.Decoder(event) for topic, event in self.events.items()}
         self._orders = {topic: msgspec.json.Decoder(command) for topic, command in self.commands.items()}
         self._sealed: dict[tuple[str, bytes, str], str] = {}
+        self._opened: dict[tuple[str, bytes, str], str] = {}
 
     def encode(self, message: Event | Command) -> str:
         """The text that is stored; sealed fields encrypted (their subjects' keys must be in `keys`)."""
@@ -93,6 +94,7 @@ class Codec:
         """Drop all keys from memory."""
         self.keys.clear()
         self._sealed.clear()
+        self._opened.clear()
 
     def unseal(self, event: Event) -> Event:
         """The event with its sealed fields in clear, or `(forgotten)` where the key is gone."""
@@ -124,10 +126,19 @@ class Codec:
         key = self.keys.get(subject)
         if not text.startswith(SEAL):
             return text
-        raw = b64decode(text[len(SEAL) :])
-        if not key or not raw:
+        if not key:
             return FORGOTTEN
-        try:
-            return AESGCM(key).decrypt(raw[:12], raw[12:], subject.encode()).decode()
-        except InvalidTag:
-            return FORGOTTEN
+        known = (subject, key, text)
+        if known not in self._opened:  # all jobs of one submission say the same
+            if len(self._opened) > 10_000:
+                self._opened.clear()
+            self._opened[known] = _decrypted(key, text, subject)
+        return self._opened[known]
+
+
+def _decrypted(key: bytes, text: str, subject: str) -> str:
+    raw = b64decode(text[len(SEAL) :])
+    try:
+        return AESGCM(key).decrypt(raw[:12], raw[12:], subject.encode()).decode() if raw else FORGOTTEN
+    except InvalidTag:
+        return FORGOTTEN

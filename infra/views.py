@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
@@ -58,7 +57,10 @@ def _alike(changed: dict[Key, Values]) -> Iterable[tuple[tuple[str, ...], Alike]
     for key in sorted(changed):
         values = changed[key]
         if values:
-            groups[tuple(f"+{n}" if isinstance(v, Add) else n for n, v in values.items())].append((key, values))
+            names = tuple(values)
+            if Add in map(type, values.values()):
+                names = tuple(f"+{n}" if isinstance(v, Add) else n for n, v in values.items())
+            groups[names].append((key, values))
     return groups.items()
 
 
@@ -68,15 +70,13 @@ async def _put(
     keys = [column.name for column in view.table.primary_key]
     of_keys = zip(keys, zip(*(key for key, _ in alike), strict=True), strict=True)
     columns = [(name, _type(view, name), list(values)) for name, values in of_keys]
-    for name in (name.lstrip("+") for name in names):
-        columns.append((name, _type(view, name), [_number(row[name]) for _, row in alike]))
+    for marked in names:
+        name = marked.lstrip("+")
+        cells = [row[name] for _, row in alike]
+        columns.append((name, _type(view, name), cells if name == marked else [cell.n for cell in cells]))
     source = rows(columns)
     before, after = _statement(view, table, names, create)
     await connection.execute(before + source.sql + after, *source.parameters)
-
-
-def _number(value: Any) -> Any:
-    return value.n if isinstance(value, Add) else value
 
 
 @cache

@@ -53,6 +53,7 @@ class Projection:
         self.every: type[Event] | None = None
         self._steps: dict[type[Event], tuple[Step, bool]] = {}
         self._touch: frozenset[type[Event]] = frozenset()
+        self._wanted: frozenset[type[Event]] = frozenset()
         self.guarded = "version" in table.c
 
     @property
@@ -81,17 +82,21 @@ class Projection:
     def touched_by(self, events: Iterable[type[Event]]) -> None:
         """Events without a step of their own still move the row's version."""
         self._touch = frozenset(events)
+        self._wanted |= self._touch
 
     def wants(self, event: Event) -> bool:
         """Whether this event changes the view."""
-        return type(event) in self._steps or type(event) in self._touch
+        return type(event) in self._wanted
 
     def fold(self, events: Iterable[Recorded[Event]]) -> Changes:
         """The changes of a batch, in order, at most one a row and kind."""
         created: dict[Key, Values] = {}
         updated: dict[Key, Values] = {}
         dropped: set[Key] = set()
+        wanted = self._wanted
         for event in events:
+            if type(event.event) not in wanted:  # asked here: of most views it is true of most events
+                continue
             for key, values, create in self._puts(event):
                 if values is None:
                     created.pop(key, None)
@@ -108,7 +113,7 @@ class Projection:
     def _puts(self, event: Recorded[Event]) -> list[Put]:
         kind = type(event.event)
         if kind not in self._steps:
-            return [Put(self.key(event), self._stamped(event, {}))] if kind in self._touch else []
+            return [Put(self.key(event), self._stamped(event, {}))]
         step, create = self._steps[kind]
         result = step(event)
         if isinstance(result, list):
@@ -122,6 +127,7 @@ class Projection:
         (of,) = get_args(next(iter(inspect.signature(step).parameters.values())).annotation)
         for event in get_args(of) or (of,):
             self._steps[event] = (step, create)
+            self._wanted |= {event}
         return step
 
 
