@@ -47,7 +47,7 @@ async def test_a_new_database_gets_everything_and_a_second_time_changes_nothing(
 async def test_every_installation_has_its_own_id(pool: asyncpg.Pool) -> None:
     await migrate(pool, CORE)
     row = await pool.fetchrow("select id, partitions from installation")
-    assert (isinstance(row["id"], UUID), row["partitions"]) == (True, 16)
+    assert (isinstance(row["id"], UUID), row["partitions"]) == (True, 8)
     with pytest.raises(asyncpg.UniqueViolationError):
         await pool.execute("insert into installation default values")
 
