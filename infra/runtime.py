@@ -35,6 +35,9 @@ from infra.wake import Wakes
 
 # How rarely garbage is looked for: batches make many objects and no cycles. It was a third of the CPU that a job costs.
 RARELY = (50_000, 20, 100)
+# Connections held for ever, beside one a log for its relay: of the sealer, timers, matcher and the listener. With the
+# ninth log three of sixteen were left for work, and consumers that need a second one waited for each other.
+LEADERS = 4
 PATIENCE = 30.0  # seconds that a broker may need to come up
 LONGEST = "25s"  # for one query of a view; less than a request waits
 SESSION = {"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"}
@@ -85,7 +88,7 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
     async with AsyncExitStack() as stack:
         url = settings.database or await _embedded(stack, settings.data, beside)
         place = Place()
-        pool = await _pool(url, settings, place)
+        pool = await _pool(url, settings.pool + len(system.logs) + LEADERS, place)
         stack.push_async_callback(_closed, pool)
         migrated = await migrate(pool, system)
         store = Store(pool, system.codec())
@@ -115,12 +118,12 @@ async def _embedded(stack: AsyncExitStack, data: Path, beside: bool) -> str:
     return url
 
 
-async def _pool(url: str, settings: Settings, place: Place) -> asyncpg.Pool:
+async def _pool(url: str, most: int, place: Place) -> asyncpg.Pool:
     try:
         return await asyncpg.create_pool(
             url,
             min_size=2,
-            max_size=settings.pool,
+            max_size=most,
             server_settings=SESSION,
             init=place.look,
         )

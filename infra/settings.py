@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         {}, description='clients with secrets: {"name": {"vo", "group", "secret_sha256"}} as JSON'
     )
     max_jobs: int = Field(10_000, ge=1, le=100_000, description="jobs accepted in one submission")
-    pool: int = Field(16, ge=12, le=200, description="database connections of one process")
+    pool: int = Field(16, ge=12, le=200, description="database connections of one process for its work")
     log_level: str = Field("warning", description="debug, info, warning or error")
 
     @field_validator("database")
