@@ -55,7 +55,7 @@ class Listening(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-def holding(request: Request) -> Holding:
+async def holding(request: Request) -> Holding:
     """What is held in the process that the application runs in."""
     found: Holding = request.app.state.holding
     return found

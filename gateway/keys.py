@@ -26,4 +26,9 @@ class Key:
         return uuid5(scope, "/".join(map(str, parts)))
 
 
-Keyed = Annotated[Key, Depends(Key)]
+async def key(request: Request) -> Key:
+    """The key of a request; async, for FastAPI makes what is not in a thread."""
+    return Key(request)
+
+
+Keyed = Annotated[Key, Depends(key)]

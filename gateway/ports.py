@@ -167,8 +167,8 @@ class World(Protocol):
         """Who a token speaks for; raises Refused(NO_TOKEN)."""
 
 
-def world(request: Request) -> World:
-    """The world that the application was made with."""
+async def world(request: Request) -> World:
+    """The world that the application was made with. (Not async, it would cost every request a thread.)"""
     found: World = request.app.state.world
     return found
 
