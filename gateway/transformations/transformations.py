@@ -15,6 +15,7 @@ from domain.limits import Limits, Rejected
 from domain.submission import digest
 from domain.transformations.definition import MOST_TARGETS, Definition, Plugin, Source, Then
 from domain.transformations.transformation import TRANSITIONS, CreateTransformation, Status
+from gateway.data.catalogue import asker
 from gateway.data.fields import fast
 from gateway.errors import problem
 from gateway.fields import Body, Filter, Page
@@ -66,7 +67,8 @@ async def create(who: User, key: Keyed, request: Request, outside: Outside, body
     parse(body.conditions, known)
     definition = _definition(body, digest(template), path)
     await outside.keep_bodies({definition.template: template})
-    command = CreateTransformation(who.vo, body.name, who.subject, who.name or who.subject, who.group, definition)
+    command = CreateTransformation(who.vo, body.name, who.subject, who.name or who.subject, who.group, definition,
+                                   asker(who).manages)  # fmt: skip
     await asked(outside, who, key, "create", command)
     return fast(_shown(await visible(outside, who, body.name)), 201)
 

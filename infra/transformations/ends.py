@@ -34,7 +34,7 @@ def ends(runtime: Runtime) -> Batches:
 
     async def work(connection: Connection, events: Sequence[Recorded[Event]]) -> Iterable[str]:
         found = await connection.fetch(TASKS, [job_number(event.stream) for event in events])
-        tasks = {row["job"]: row for row in found if any(row["vo"] == event.vo for event in events)}
+        tasks = {row["job"]: row for row in found}
         if not tasks:
             return ()
         rows = await locked(connection, {(row["vo"], row["name"]) for row in tasks.values()})

@@ -18,7 +18,7 @@ from infra.store import Connection
 from infra.transformations.finding import FIELDS, FILES, facts_of, parsed, readable
 from infra.transformations.work import LOG, Part, attach, locked
 
-LIVE = """select vo, name, owner, owner_group, definition, max_tasks from transformations
+LIVE = """select vo, name, owner, owner_group, reads_all, definition, max_tasks from transformations
     where vo = any($1::text[]) and source = 'query' and status in ('Active', 'Paused')"""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from domain.data.access import READ, Asker, Guarded, may
+from domain.data.access import MANAGERS, READ, Asker, Guarded, may
 from domain.data.field import Known
 from domain.data.names import directory_stream, lineage
 from domain.data.query import parse
@@ -38,7 +38,7 @@ def parsed(row: Any, fields: Mapping[str, Known]) -> Query | None:
 
 def readable(row: Any, file: Any) -> bool:
     """Whether the transformation's owner may read a file: nobody gets more through a transformation."""
-    who = Asker(row["owner"], row["owner_group"])
+    who = Asker(row["owner"], row["owner_group"], MANAGERS if row["reads_all"] else frozenset())
     return may(who, Guarded(file["path"], file["directory_owner"], file["directory_group"], file["mode"]), READ)
 
 

@@ -1,5 +1,6 @@
 """Jobs of tasks: the template with what a task brings, submitted under the number that its claim names."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ async def author(runtime: Runtime, connection: Connection, vo: str, name: str) -
     return Author(who, created.definition, template)
 
 
-def described(vo: str, task: Task.Created, it: Author) -> dict[str, Any]:
+def described(task: Task.Created, it: Author) -> dict[str, Any]:
     """The description of a task's job: `{task}`, `{transformation}`, `{target}`, `{job}` in any text are filled in."""
     words = {"{task}": f"{task.task:08d}", "{transformation}": task.name, "{target}": task.target,
              "{job}": str(task.job)}  # fmt: skip
@@ -75,7 +76,8 @@ async def commands(
     it = await author(runtime, connection, vo, tasks[0].event.name)
     limits = limits_of(runtime.configuration.current, vo, Limits(max_jobs=len(tasks)))
     limits = msgspec.structs.replace(limits, max_input_data=max(limits.max_input_data, 1000))
-    accepted = understood([described(vo, each.event, it) for each in tasks], limits, it.who)
+    jobs = [described(each.event, it) for each in tasks]
+    accepted = await asyncio.to_thread(understood, jobs, limits, it.who)
     bodies = {digest: body.decode() for digest, body in accepted.bodies.items()}
     await runtime.store.keep_bodies(bodies)
     return [_command(each.event.job, place, it.who) for each, place in zip(tasks, accepted.places, strict=True)]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, DateTime, Index, Integer, Select, Table, Text, Uuid, select, text
+from sqlalchemy import Boolean, Column, DateTime, Index, Integer, Select, Table, Text, Uuid, select, text
 
 from domain.messages import Recorded
 from domain.transformations.inputs import Inputs
@@ -27,6 +27,7 @@ transformations = Table(
     Column("status", Text, nullable=False),
     Column("owner", Text, nullable=False),
     Column("owner_group", Text, nullable=False),
+    Column("reads_all", Boolean, nullable=False),  # its owner has the care of all data of the VO
     Column("source", Text, nullable=False),
     Column("definition", Text, nullable=False),
     Column("max_tasks", Integer, nullable=False),
@@ -67,6 +68,7 @@ def created(event: Recorded[Transformation.Created]) -> Values:
         "status": Status.NEW.value,
         "owner": facts.owner,
         "owner_group": facts.group,
+        "reads_all": facts.reads_all,
         "source": facts.definition.source.value,
         "definition": msgspec.json.encode(facts.definition).decode(),
         "max_tasks": facts.definition.max_tasks,

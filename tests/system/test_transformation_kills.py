@@ -21,7 +21,7 @@ FILES, BULK = 120, 20
 BAD = {f"/{VO}/storm/{n % 10}/bad-{n}" for n in (3, 77, 111)}
 LFNS = [next((bad for bad in BAD if bad.endswith(f"-{n}")), f"/{VO}/storm/{n % 10}/{n}") for n in range(FILES)]
 NAME = "storm"
-VICTIMS = ["consume", "dispatch", "second", "timers", "consume", "gateway"]
+VICTIMS = ["consume", "dispatch", "timers", "consume"]
 
 
 def verdict(match: Json) -> Json:
