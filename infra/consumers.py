@@ -134,15 +134,17 @@ class Lookups:
         self._connection = connection
         self._at_hand = at_hand
         self._known: dict[tuple[str, str], Rows] = {}
+        self._found: dict[str, Rows] = {}
 
     async def rows(self, name: str, about: Any) -> Rows:
         """What a look-up finds about an event, or about several."""
         if name not in self._at_hand:
             query = self._decider.system.lookups[name](about)
-            found: Rows = await self._connection.fetch(
-                str(query.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
-            )
-            return found
+            if not isinstance(query, str):  # some are asked so often that they are written out
+                query = str(query.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
+            if query not in self._found:  # jobs of one submission ask for the same
+                self._found[query] = await self._connection.fetch(query)
+            return self._found[query]
         if (name, about.vo) not in self._known:
             self._known[name, about.vo] = await self._at_hand[name](about.vo)
         return self._known[name, about.vo]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Index, Select, Table, Text, false, literal, select, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Select, Table, Text, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.data.names import file_stream
@@ -13,8 +13,6 @@ from domain.job import HOLDABLE, Job
 from domain.messages import Recorded
 from domain.resource import ResourceKind
 from domain.values import job_number
-from projections.data.files import files
-from projections.data.replicas import replicas
 from projections.jobs import metadata, of_stream
 from projections.projection import Projection, Put, Values
 
@@ -71,6 +69,8 @@ WAITING = """with part as (select i.job, i.vo, i.files, i.names from job_inputs 
     where i.live and i.vo = :vo and i.job > :after and j.status in ({statuses}) and {concerned}
     order by i.job limit :part) """.replace("{statuses}", ", ".join(f"'{status.value}'" for status in HOLDABLE))
 OF_JOB = "with part as (select * from job_inputs where job = :job) " + REPLICAS  # noqa: S608
+OF_FILES = """select f.file, f.status, r.se, r.state from data_files f left join data_replicas r on r.file = f.file
+    where f.file = any(array["""
 CONCERNED = {
     "file": "i.files ?| array[:name]",
     "se": """exists (select from jsonb_array_elements_text(i.files) f (id) join data_replicas r
@@ -81,12 +81,11 @@ AWAITED = """select u.id as file from unnest(cast(:ids as text[])) u (id)
     where exists (select from job_inputs i where i.live and i.files ?| array[u.id])"""
 
 
-def inputs_of_submitted(event: Recorded[Any]) -> Select[Any]:
-    """What the catalogue has of the inputs of a job: only files of its own VO count."""
-    own = [name for name in event.event.inputs if name.startswith(f"/{event.vo}/")]
-    found = select(files.c.file, files.c.status, replicas.c.se, replicas.c.state)
-    found = found.outerjoin(replicas, replicas.c.file == files.c.file)
-    return found.where(files.c.file.in_([file_stream(name) for name in own])) if own else found.where(false())
+def inputs_of_submitted(event: Recorded[Any]) -> str:
+    """What the catalogue has of the inputs of a job: only files of its own VO count. It is written out, for it is
+    asked of every job with inputs; ids are all that comes into it."""
+    own = [file_stream(name) for name in event.event.inputs if name.startswith(f"/{event.vo}/")]
+    return OF_FILES + ",".join(f"'{each}'::uuid" for each in own) + "]::uuid[])"
 
 
 def inputs_of_job(event: Recorded[Any]) -> Any:

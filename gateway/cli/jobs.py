@@ -15,6 +15,7 @@ from gateway.cli.session import Session, connected
 from gateway.cli.text import ago, to_json
 
 PAGE = 1000
+OUTPUTS = "UploadedOutputData"  # the value of a job that names its output files
 ROUTE = "/api/v1/jobs"
 COLUMNS = (
     Column("job"),
@@ -34,6 +35,7 @@ FACTS = {
     "held": "held by", "held_detail": "held because",
     "ce": "computing element", "pilot": "pilot", "attempt": "attempt", "submitted_at": "submitted",
     "started_at": "started", "ended_at": "ended", "exit_code": "exit code",
+    "output_data": "output data",
 }  # fmt: skip
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="how many at most")]
 Filter = Annotated[str, typer.Option(help="only these")]
@@ -100,7 +102,9 @@ def show(ids: Ids, json: Json = False) -> None:
 
     def each(session: Session, job: int) -> None:
         row = session.get(f"{ROUTE}/{job}")
-        as_json(row) if json else facts(row, FACTS)
+        for attempt in session.get(f"{ROUTE}/{job}/parameters")["attempts"]:
+            row |= {"output_data": names} if (names := attempt["values"].get(OUTPUTS)) else {}
+        as_json(row) if json else facts(row | {"output_data": ", ".join(row.get("output_data", ()))}, FACTS)
 
     told_each(numbers(ids), each, json)
 

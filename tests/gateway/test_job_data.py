@@ -35,6 +35,7 @@ async def stored(site: Site, s3: SeaweedFS, tmp_path: Path, monkeypatch: pytest.
         "DISK": {"backend": "local", "access": [{"protocol": "file", "url": f"file://{tmp_path}/disk"}]},
         "S3": {"backend": "s3", "access": [{"protocol": "http", "url": bucket}],
                "key_env": "S3_KEY", "secret_env": "S3_SECRET"},
+        "AWAY": {"backend": "s3", "access": [{"protocol": "http", "url": "http://127.0.0.1:9/gone"}]},
     }  # fmt: skip
     sites = {NEAR: {"storage_elements": ["DISK", "S3"]}}
     configuration = site.work.runtime.configuration
@@ -175,8 +176,8 @@ async def test_an_output_that_had_to_go_elsewhere_is_moved_by_a_request_that_the
     await said(boss, "Banned", "write")
     await stored.work.runtime.resources.read()
     making = {"executable": "/bin/touch", "arguments": ["out.txt"], "output_data": ["out.txt"], "output_se": ["S3"]}
-    job, hopeless = await submitted(ann, making, making)
-    for number in (job, hopeless):
+    job, hopeless, away = await submitted(ann, making, making, making | {"output_se": ["AWAY"]})
+    for number in (job, hopeless, away):
         await over(ann, number, "Completed", "Failed")
     lfn = f"{HOME}/{job // 1000}/{job}/out.txt"
     assert [each["se"] for each in (await lookup(ann, lfn))["replicas"] if each["state"] == "Active"] == ["DISK"]
@@ -185,6 +186,9 @@ async def test_an_output_that_had_to_go_elsewhere_is_moved_by_a_request_that_the
         while "a new roof" not in (why := (await ann.get(f"/api/v1/jobs/{job}/why")).json())["detail"]:
             await asyncio.sleep(0.1)
     assert (why["code"], why["pending"]) == ("pending", [rows[job]])
+    async with asyncio.timeout(60):
+        while "AWAY cannot be reached" not in (await ann.get(f"/api/v1/jobs/{away}/why")).json()["detail"]:
+            await asyncio.sleep(0.1)
     await ann.post(f"{ROUTE}/requests/{rows[hopeless]}/cancel")
     assert (await over(ann, hopeless, "Done", "Failed"))["status"] == "Failed"
     assert (await ann.get(f"/api/v1/jobs/{hopeless}/why")).json()["code"] == "requests-failed"
