@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from domain.match_policy import MatchingDelay, MatchPolicy, RunningLimit, place
 from domain.matching import Obstacle, Offer, Queue
-from domain.queue_index import Entry, Index, Shape
+from domain.queue_index import Entry, Index
 from domain.share_tree import Tree
 from domain.shares import Person, Shares
 
@@ -207,10 +207,6 @@ class State:
             return 0.0 if self.running[key] < rule.most else float("inf")
         tokens = self._tokens(rule, key, now)
         return 0.0 if tokens >= 1 - 1e-9 else now + (1 - tokens) * rule.seconds
-
-    def shape(self, offer: Offer) -> Shape:
-        """Offers of one shape fit the same queues."""
-        return self.index.shape(offer)
 
     def _wait(self, id_: str, more: int) -> None:
         if entry := self.entry(id_):

@@ -9,6 +9,7 @@ offer (whose, where, which labels, how large) are kept, and corrected for queues
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Hashable, Iterator
+from itertools import count
 from typing import Any
 from zlib import crc32
 
@@ -16,6 +17,8 @@ from domain.bits import ones, union, without
 from domain.matching import Offer, Queue, agrees
 
 Shape = tuple[Hashable, ...]
+Kind = tuple[int, int]  # a version of the steps, and the number of a shape
+VERSIONS = count(1)
 MOST_PARTS = 4096  # a few kilobytes each
 FAR = 200  # queues that came since: comparing each of them is no longer faster than all
 MOST_LOGGED = 100_000
@@ -43,11 +46,13 @@ class Steps:
         self._steps: list[int] = []
         self._known: set[int] = set()
 
-    def add(self, size: int) -> None:
-        """Somebody asks for this."""
-        if size not in self._known:
-            self._known.add(size)
-            insort(self._steps, size)
+    def add(self, size: int) -> bool:
+        """Somebody asks for this; whether nobody did before."""
+        if size in self._known:
+            return False
+        self._known.add(size)
+        insort(self._steps, size)
+        return True
 
     def below(self, size: int) -> int:
         """The largest size asked for that this much is enough for, -1 when there is none; 0 (not known) stays 0."""
@@ -78,6 +83,8 @@ class Index:
         self._cpu, self._memory = Steps(), Steps()
         self._log: list[int] = []
         self._parts: dict[Hashable, tuple[int, int]] = {}
+        self._version = next(VERSIONS)
+        self._kinds: dict[Shape, int] = {}
 
     def add(self, queue: Queue, home: Any) -> Entry:
         """A queue that was not here."""
@@ -87,8 +94,8 @@ class Index:
         entry = Entry(queue, self._free.pop(), home)
         self.entries[entry.number] = entry
         self._flip(entry)
-        self._cpu.add(queue.requirements.cpu_time)
-        self._memory.add(queue.requirements.min_ram_mb)
+        if self._cpu.add(queue.requirements.cpu_time) | self._memory.add(queue.requirements.min_ram_mb):
+            self._version = next(VERSIONS)
         if len(self._log) >= MOST_LOGGED:
             self._log, self._parts = [], {}
         self._log.append(entry.number)
@@ -117,6 +124,14 @@ class Index:
             (3, offer.processors, offer.whole, offer.gpus, self._memory.below(offer.memory_mb),
              self._cpu.below(offer.cpu_seconds)),
         )  # fmt: skip
+
+    def kind(self, offer: Offer, known: Kind) -> Kind:
+        """A number for its shape. `known` is what was said of this offer before: right as long as nothing changed."""
+        if known[0] == self._version:
+            return known
+        if len(self._kinds) >= MOST_LOGGED:
+            self._kinds, self._version = {}, next(VERSIONS)
+        return self._version, self._kinds.setdefault(self.shape(offer), len(self._kinds))
 
     def fitting(self, offer: Offer) -> int:
         """The queues that nothing keeps from this offer; among them may be some that are no more."""

@@ -22,7 +22,7 @@ from domain.market import Market
 from domain.match_state import Decision, State
 from domain.matching import Obstacle, Offer
 from domain.matching_rules import policy_of
-from domain.queue_index import Shape
+from domain.queue_index import Kind
 from domain.why import Question, explain
 from infra.bus.interface import Bus
 from infra.bus.messages import Envelope, WireEvent
@@ -227,7 +227,7 @@ class Matcher:
         """The queue for each offer; one that waits already only looks when a queue that fits got something new."""
         changed, self._news.queues = self._news.queues, set()
         awake = awakened(self.state, changed)
-        barren: set[Shape] = set()
+        barren: set[Kind] = set()
         chosen: list[Chosen] = []
         for parked in list(self.offers.values()):
             if parked.answer.done() or not (parked.fresh or awake(parked)):
@@ -235,8 +235,8 @@ class Matcher:
             if len(chosen) >= AT_ONCE:
                 parked.fresh = True
                 continue
-            shape = self.state.shape(parked.offer)
-            if shape in barren and parked.noted:
+            kind = parked.kind = self.state.index.kind(parked.offer, parked.kind)
+            if kind in barren and parked.noted:
                 parked.fresh = False
                 continue
             parked.fresh = False
@@ -245,7 +245,7 @@ class Matcher:
             if decision.queue:
                 chosen.append(Chosen(parked, decision, self.state.take(decision, parked.offer, moment)))
             elif not OF_ONE_PILOT & decision.blocked.keys():
-                barren.add(shape)
+                barren.add(kind)
             self._keep_free(decision, parked.offer, moment)
         return chosen
 

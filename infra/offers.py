@@ -11,7 +11,7 @@ from domain.errors import Code, Refused
 from domain.match_state import Decision, State, Taken
 from domain.matching import Offer, Queue, fits
 from domain.messages import Event, Recorded
-from domain.queue_index import Shape
+from domain.queue_index import Kind
 from domain.why import Explanation, Question
 from infra.bus.interface import Bus
 from infra.bus.messages import now
@@ -49,6 +49,7 @@ class Parked:
         self.answer: asyncio.Future[Match] = asyncio.get_running_loop().create_future()
         self.fresh = True  # to be compared with all queues
         self.asking = 0  # a pilot whose gateway died asks again while the first question still waits
+        self.kind: Kind = (0, 0)
         self.noted = False
         self.checked = False  # whether this offer got a job before
         self.decision = Decision(None)
@@ -76,13 +77,15 @@ def awakened(state: State, changed: set[str]) -> Callable[[Parked], bool]:
     entries = [entry for id_ in changed if (entry := state.entry(id_)) and entry.waiting > 0]
     if len(entries) > MANY:
         return lambda parked: True
-    known: dict[Shape, bool] = {}
+    known: dict[Kind, bool] = {}
+    if not entries:
+        return lambda parked: False
 
     def awake(parked: Parked) -> bool:
-        shape = state.shape(parked.offer) if entries else ()
-        if shape not in known:
-            known[shape] = any(fits(entry.queue.requirements, parked.offer) for entry in entries)
-        return known[shape]
+        parked.kind = state.index.kind(parked.offer, parked.kind)
+        if parked.kind not in known:
+            known[parked.kind] = any(fits(entry.queue.requirements, parked.offer) for entry in entries)
+        return known[parked.kind]
 
     return awake
 
