@@ -29,8 +29,8 @@ class Node:
         return Person(*self.path)
 
     def changed(self, name: str) -> None:
-        """The use of one below is another."""
-        if self._asked is not None:
+        """The use of one below is another; who only has jobs that run need not be there."""
+        if self._asked is not None and name in self.below:
             self._changed.add(name)
 
     def in_turn(self, shares: Shares, weights: "Weights", now: float) -> Iterator["Node"]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from domain import match_state, queue_index
 from domain.choice import choose
 from domain.match_policy import MatchingDelay, MatchPolicy, RunningLimit
-from domain.match_state import Decision, State
+from domain.match_state import Decision, State, Taken
 from domain.matching import Obstacle, Offer, Queue
 from domain.matching_rules import policy_of
 from domain.requirements import Requirements
@@ -270,6 +270,19 @@ def test_without_reservation_they_would_starve() -> None:
     wide = farm.want("x", "g", "bob", 40, min_processors=8, max_processors=8)
     farm.run(12 * 3600, 1800)
     assert farm.given[wide.id] < 5
+
+
+def test_jobs_of_somebody_who_has_none_waiting_end_between_two_choices() -> None:
+    state, offer = State(), Offer(uuid4(), "p1", "x")
+    for owner in ("ann", "bob"):
+        state.put(Queue(owner, "x", owner, "g", Requirements()), 9, NOW)
+    gone = Queue("q", "x", "eve", "g", Requirements())
+    state.hold(1, Taken(gone, {"site": "", "ce": "", "platform": ""}, 1))
+    first = choose(state, offer, NOW, 0)
+    state.take(first, offer, NOW)
+    state.release(1, NOW)
+    second = choose(state, offer, NOW, 0)
+    assert {first.queue and first.queue.owner, second.queue and second.queue.owner} == {"ann", "bob"}
 
 
 def test_a_limit_on_a_combination_stops_only_what_it_covers_and_opens_when_a_job_ends() -> None:
