@@ -11,7 +11,7 @@ from domain.configuration import STREAM, Installation
 from domain.errors import Refused
 from domain.messages import Event, Recorded
 from domain.schema import Configuration, Vo, builtin, read
-from infra.store import SELECT, TROUBLE, Store, table
+from infra.store import SELECT, TROUBLE, Connection, Store, table
 from infra.system import System
 from infra.waiting import within
 from infra.wake import Wakes
@@ -52,12 +52,15 @@ class Configurations:
         """The document as it was at a revision; 0 is the built-in one."""
         return self._installation.at(revision) if revision else self.builtin
 
-    async def load(self) -> None:
-        """Bring it up to the newest revision; what is in force stays so until the next one is whole."""
+    async def load(self, connection: Connection | None = None) -> None:
+        """Bring it up to the newest revision; what is in force stays so until the next one is whole.
+
+        Who holds a connection already gives it: nobody waits for a second one.
+        """
         if not self._kept:
             return
         async with self._loading:
-            known = await self._read(max(self.revision, 1))
+            known = await self._read(max(self.revision, 1), connection)
             if known is None:
                 return
             if self.revision and (not known or known[0].id != self._installation.head):
@@ -65,9 +68,9 @@ class Configurations:
             else:
                 self._take(known[1:] if self.revision else known)
 
-    async def _read(self, first: int) -> list[Recorded[Event]] | None:
+    async def _read(self, first: int, connection: Connection | None = None) -> list[Recorded[Event]] | None:
         """The revisions from this one on; None when a newer release wrote them, and ours stays in force."""
-        rows = await self._store.pool.fetch(AFTER, STREAM, first)
+        rows = await (connection or self._store.pool).fetch(AFTER, STREAM, first)
         try:
             return [self._store.recorded(row) for row in rows]
         except Refused as refusal:

@@ -146,7 +146,7 @@ class Lookups:
                 self._found[query] = await self._connection.fetch(query)
             return self._found[query]
         if (name, about.vo) not in self._known:
-            self._known[name, about.vo] = await self._at_hand[name](about.vo)
+            self._known[name, about.vo] = await self._at_hand[name](self._connection, about.vo)
         return self._known[name, about.vo]
 
 

@@ -7,7 +7,7 @@ import structlog
 
 from domain.resource import Access
 from domain.usable import Place, Statuses, Usable, usable
-from infra.store import TROUBLE
+from infra.store import TROUBLE, Connection
 from infra.views import DIALECT
 from infra.waiting import within
 from infra.wake import Wakes
@@ -45,9 +45,9 @@ class Resources:
             await within(LOOK, self._woken)
             self._woken.clear()
 
-    async def read(self) -> None:
-        """Read what counts now."""
-        rows = [resource_status.standing(row) for row in await self._pool.fetch(READ)]
+    async def read(self, connection: Connection | None = None) -> None:
+        """Read what counts now; over the connection of who holds one already."""
+        rows = [resource_status.standing(row) for row in await (connection or self._pool).fetch(READ)]
         found = {(each.scope, each.kind, each.name, each.access): each for each in rows}
         if found != self.statuses:
             self.statuses = found
