@@ -132,6 +132,9 @@ class Projection:
 
 
 def _merge(row: Values, values: Values) -> None:
+    if Add not in map(type, values.values()):
+        row.update(values)
+        return
     for name, value in values.items():
         row[name] = _added(row[name], value) if isinstance(value, Add) and name in row else value
 
