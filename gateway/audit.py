@@ -76,7 +76,7 @@ async def _whom(world: World, who: Principal, user: str) -> str:
 async def _told(world: World, who: Principal, events: Any) -> list[Line]:
     subjects = {event.actor.partition(":")[2] for event in events if event.actor.startswith("user:")}
     rows: list[Row] = await world.read(sessions.names(who.vo, subjects)) if subjects else []
-    return told(events, {row["subject"]: row["name"] for row in rows})
+    return told(events, {who.subject: who.name} | {row["subject"]: row["name"] for row in rows})
 
 
 def _line(line: Line, position: int) -> Json:
