@@ -87,6 +87,8 @@ class Both:
             assert answer.is_success, (path, answer.text)
         facts["action"] = await made(boss, "bulk", "action", verb="hold", where={"name": NAME}, reason=INSIDE)
         facts["removal"] = await made(boss, "data/removals", "removal", lfns=[lfn], reason=INSIDE)
+        copy = [{"verb": "replicate", "se": "LOCAL-DISK"}]
+        facts["request"] = await made(boss, "data/requests", "request", lfns=[lfn], operations=copy, reason=INSIDE)
         facts["check"] = await made(boss, "data/elements/LOCAL-DISK/check", "check", path=facts["directory"])
         facts["token"] = (await boss.get("/api/auth/refresh-tokens")).json()[0]["JTI"]
         facts["session"] = facts["token"]
@@ -245,7 +247,7 @@ async def test_a_vo_whose_configuration_cannot_be_read_is_refused_everywhere_and
     tokens = await both.other.log_in("kim", "vo:atlas group:atlas_boss")
     await break_(both.site, "atlas")
     assert (await mine.get("/api/v1/health/ready")).json() == {"ok": True, "broken": ["atlas"]}
-    ids = dict.fromkeys(("action", "removal", "check", "token", "session", "letter"), str(uuid4()))
+    ids = dict.fromkeys(("action", "removal", "request", "check", "token", "session", "letter"), str(uuid4()))
     names = {
         "stamp": "p",
         "name": "t",
