@@ -58,7 +58,7 @@ def list_requests(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="how many at most")] = 100,
     json: Json = False,
 ) -> None:
-    """List requests, newest first.
+    """List your requests, newest first; those of the whole VO when you manage data.
 
     \b
     Example: spinor request list --status Waiting

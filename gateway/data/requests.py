@@ -97,8 +97,9 @@ def _parameters(error: Json) -> Json:
 @router.get("")
 async def listed(who: User, outside: Outside, status: Annotated[str, Query(max_length=16)] = "", mine: bool = False,
                  limit: Page = 100) -> Json:  # fmt: skip
-    """The requests of the VO, newest first."""
-    query = requests.of_vo(who.vo, status=status, owner=who.subject if mine else "", limit=limit)
+    """Your requests, newest first; those of the whole VO for who manages data."""
+    own = mine or not asker(who).manages
+    query = requests.of_vo(who.vo, status=status, owner=who.subject if own else "", limit=limit)
     return {"requests": [_shown(row) for row in await outside.read(query)]}
 
 
@@ -132,6 +133,8 @@ async def _row(world: World, who: Principal, request: UUID) -> Row:
     rows = await world.read(requests.one(who.vo, request))
     if not rows:
         raise Refused(Code.NOT_FOUND, thing="request", name=str(request))
+    if rows[0]["owner"] != who.subject and not asker(who).manages:  # it names files
+        raise Refused(Code.FORBIDDEN, right="a request of your own, or DataManager")
     return rows[0]
 
 

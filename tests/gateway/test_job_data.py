@@ -217,6 +217,8 @@ async def test_files_are_copied_to_another_storage_element_and_what_cannot_be_is
         while "there is no such file" not in (await ann.get(f"{ROUTE}/requests/{made['request']}/why")).json()["why"]:
             await asyncio.sleep(0.1)
     refusal(await eve.post(f"{ROUTE}/requests/{made['request']}/cancel"), 403, "forbidden")
+    refusal(await eve.get(f"{ROUTE}/requests/{made['request']}"), 403, "forbidden")
+    assert (await eve.get(f"{ROUTE}/requests")).json() == {"requests": []}
     assert (await ann.post(f"{ROUTE}/requests/{made['request']}/cancel")).json()["status"] == "Canceled"
     refusal(await eve.post(f"{ROUTE}/requests", json=wanted), 403, "data-forbidden")
     nowhere = wanted | {"operations": [{"verb": "replicate", "se": "NOWHERE"}]}
