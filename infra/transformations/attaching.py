@@ -8,7 +8,8 @@ from domain.data.names import check_file, file_stream
 from domain.errors import Code, Refused
 from domain.transformations.definition import Source
 from domain.transformations.inputs import AddInputs, FillInputs
-from domain.transformations.transformation import ATTACHING, FED, MANAGERS
+from domain.transformations.task import PackInputs
+from domain.transformations.transformation import ATTACHING, FED, MANAGERS, Status
 from gateway.errors import explained
 from infra.front import Service
 from infra.runtime import Runtime
@@ -20,6 +21,7 @@ from projections.data.directories import directories
 
 PAGE = 5000  # files looked at in one transaction
 DIRECTORIES = 1000  # and directories
+FILLED = FED | {Status.DRAINING}  # what was there at the start is taken to its end
 WITHIN = """select f.file from unnest($1::uuid[]) w (directory) cross join lateral (
     select x.file from data_files x where x.directory = w.directory and x.status = 'Active'
         and (x.directory <> $2 or x.name > $3) order by x.name limit $4) f limit $4"""
@@ -75,7 +77,7 @@ async def _looked_up(part: Part, command: AddInputs, who: Asker) -> tuple[list[A
 async def _fill(part: Part, command: FillInputs) -> Told:
     row = await held(part.connection, command.vo, command.name)
     query = await query_of(part.connection, row)
-    if definition(row).source is not Source.QUERY or row["status"] not in FED or query is None:
+    if definition(row).source is not Source.QUERY or row["status"] not in FILLED or query is None:
         return {"attached": 0}
     asked = [condition for condition in query.conditions if condition.field.holder == "directory"]
     wanted = values.holding(command.vo, query.path or f"/{command.vo}", asked)
@@ -92,6 +94,8 @@ async def _fill(part: Part, command: FillInputs) -> Told:
     new = await attach(part, row, good)
     if place := _next(places, ids, files):
         await part.again("fill", FillInputs(command.vo, command.name, *place))
+    elif row["status"] == Status.DRAINING:
+        await part.again("pack", PackInputs(command.vo, command.name))
     return {"attached": new}
 
 

@@ -36,9 +36,15 @@ async def _pack(part: Part, command: PackInputs) -> Told:
     made = await create(part, row, groups[:room], row["tasks"] + 1)
     if more and made:
         await part.again("pack", command)
-    elif draining and not made and not row["open_tasks"]:
+    elif draining and not made and not row["open_tasks"] and not await _filling(part, row):
         await part.decide([CompleteTransformation(command.vo, command.name, drained=True)])
     return {"tasks": len(made)}
+
+
+async def _filling(part: Part, row: Any) -> bool:
+    """Whether files that were there at the start are still being attached; the last page has this looked at again."""
+    asked = "select exists (select from timers where stream_id = $1 and name = 'fill')"
+    return bool(await part.connection.fetchval(asked, row["stream"]))
 
 
 async def _groups(part: Part, row: Any, it: Definition, draining: bool, room: int) -> tuple[list[Group], bool]:

@@ -42,6 +42,10 @@ async def test_files_that_are_there_and_files_that_come_are_attached_once(
     assert found["attached"] == 10
     assert {each["job"] for each in await tasks(ann, "seven")} != {None}
     assert (await audited(ann, "seven"))["claimed"] == 10
+    await made(ann, "hasty", conditions=["run = 7"], group_size=4)
+    await act(ann, "hasty", "drain")
+    found = await until(ann, "hasty", lambda it: it["assigned"] == 10)
+    assert found["status"] == "Draining", "what was there at the start is taken to its end"
 
 
 async def test_a_file_is_taken_when_it_is_described_and_not_while_nobody_may_read_it(site: Site) -> None:
