@@ -4,9 +4,11 @@ import asyncio
 import os
 
 import httpx
+import pytest
 from gateway_site import ALL, Pilot, Site, submitted
 
 JOBS = int(os.environ.get("BLACK_HOLE_JOBS", "200"))  # 5000: the whole figure
+PATIENCE = 120 + JOBS // 5  # seconds, on a busy machine
 PILOTS = 50
 BAD = "p13"
 LOST = 5
@@ -31,6 +33,7 @@ async def told(client: httpx.AsyncClient, kind: str) -> list[tuple[str, str, str
     return [(row["name"], row["status"], row["author"]) for row in rows]
 
 
+@pytest.mark.timeout(PATIENCE + 120)
 async def test_a_pilot_that_fails_everything_costs_few_jobs_and_is_named(site: Site) -> None:
     ann, end, ended = await site.user("ann"), asyncio.Event(), set[int]()
     for start in range(0, JOBS, 1000):
@@ -39,7 +42,7 @@ async def test_a_pilot_that_fails_everything_costs_few_jobs_and_is_named(site: S
         await site.pilot(f"p{n}", node={"hostname": f"n{n}", "platform": "Linux", "processors": 2, "memory_mb": 4000})
         for n in range(PILOTS)
     ]
-    async with asyncio.timeout(600), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         for each in pilots:
             group.create_task(works(each, ended, end))
     failed = (await ann.get("/api/v1/jobs", params={"status": "Failed", "limit": 1000})).json()["jobs"]
