@@ -1,7 +1,7 @@
 """Under which logical names a job's output files are kept: only those that its owner described.
 
 A name `LFN:/…` is kept as it is. A local file is kept in the output path: below the home of the owner unless it begins
-with `LFN:`, by default in a directory of the job.
+with `LFN:` or with the VO's own root `/vo/`, by default in a directory of the job.
 """
 
 import re
@@ -34,7 +34,7 @@ def output_name(described: dict[str, Any], vo: str, owner: str, job: int, name: 
 
 
 def _directory(path: str, vo: str, owner: str, job: int) -> str:
-    if path.startswith(LFN):
+    if path.startswith((LFN, f"/{vo}/")):
         return path.removeprefix(LFN).rstrip("/")
     plain = _STRANGE.sub("_", owner).lstrip("-.") or "nobody"
     below = path.strip("/") or f"{job // 1000}/{job}"

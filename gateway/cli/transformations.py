@@ -169,6 +169,7 @@ def show(
             if json:
                 as_json(found)
             else:
+                found["owner"] = found.pop("owner_name")
                 facts({**found, "may_become": ", ".join(found["may_become"])})
 
 

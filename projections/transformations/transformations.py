@@ -26,6 +26,7 @@ transformations = Table(
     Column("stream", Uuid, nullable=False),
     Column("status", Text, nullable=False),
     Column("owner", Text, nullable=False),
+    Column("owner_name", Text, nullable=False),
     Column("owner_group", Text, nullable=False),
     Column("reads_all", Boolean, nullable=False),  # its owner has the care of all data of the VO
     Column("source", Text, nullable=False),
@@ -47,7 +48,7 @@ transformations = Table(
     postgresql_with={"fillfactor": 50},  # its rows are written often, and in place
 )
 SHOWN = (
-    "name", "status", "owner", "owner_group", "source", "max_tasks", "tasks", "attached", "assigned", "processed",
+    "name", "status", "owner", "owner_name", "owner_group", "source", "max_tasks", "tasks", "attached", "assigned", "processed",
     "quarantined", "open_tasks", "done_tasks", "quarantined_tasks", "retries", "created_at", "updated_at",
 )  # fmt: skip
 
@@ -67,6 +68,7 @@ def created(event: Recorded[Transformation.Created]) -> Values:
         "stream": event.stream,
         "status": Status.NEW.value,
         "owner": facts.owner,
+        "owner_name": facts.owner_name,
         "owner_group": facts.group,
         "reads_all": facts.reads_all,
         "source": facts.definition.source.value,
