@@ -48,8 +48,8 @@ transformations = Table(
     postgresql_with={"fillfactor": 50},  # its rows are written often, and in place
 )
 SHOWN = (
-    "name", "status", "owner", "owner_name", "owner_group", "source", "max_tasks", "tasks", "attached", "assigned", "processed",
-    "quarantined", "open_tasks", "done_tasks", "quarantined_tasks", "retries", "created_at", "updated_at",
+    "name", "status", "owner", "owner_name", "owner_group", "source", "max_tasks", "tasks", "attached", "assigned",
+    "processed", "quarantined", "open_tasks", "done_tasks", "quarantined_tasks", "retries", "created_at", "updated_at",
 )  # fmt: skip
 
 
