@@ -38,6 +38,7 @@ RARELY = (50_000, 20, 100)
 # Connections held for ever, beside one a log for its relay: of the sealer, timers, matcher and the listener. With the
 # ninth log three of sixteen were left for work, and consumers that need a second one waited for each other.
 LEADERS = 4
+ASIDE = 2  # connections for those who hold one already; each is taken for one short statement
 PATIENCE = 30.0  # seconds that a broker may need to come up
 LONGEST = "25s"  # for one query of a view; less than a request waits
 SESSION = {"application_name": "spinor", "idle_in_transaction_session_timeout": "60s"}
@@ -91,7 +92,9 @@ async def opened(system: System, settings: Settings, *, beside: bool = False) ->
         pool = await _pool(url, settings.pool + len(system.logs) + LEADERS, place)
         stack.push_async_callback(_closed, pool)
         migrated = await migrate(pool, system)
-        store = Store(pool, system.codec())
+        aside = await _pool(url, ASIDE, place, least=0)
+        stack.push_async_callback(_closed, aside)
+        store = Store(pool, system.codec(), aside)
         place.renew = store.renew
         wakes = Wakes(pool)
         bus = _bus(system, settings, pool)
@@ -118,11 +121,11 @@ async def _embedded(stack: AsyncExitStack, data: Path, beside: bool) -> str:
     return url
 
 
-async def _pool(url: str, most: int, place: Place) -> asyncpg.Pool:
+async def _pool(url: str, most: int, place: Place, least: int = 2) -> asyncpg.Pool:
     try:
         return await asyncpg.create_pool(
             url,
-            min_size=2,
+            min_size=least,
             max_size=most,
             server_settings=SESSION,
             init=place.look,

@@ -72,10 +72,15 @@ def wired(row: asyncpg.Record) -> WireEvent:
 
 
 class Store:
-    """All logs of one database, over a pool of raw connections."""
+    """All logs of one database, over a pool of raw connections.
 
-    def __init__(self, pool: asyncpg.Pool, codec: Codec) -> None:
+    Who is in a transaction and needs something that is not part of it takes a connection from `aside`: from the same
+    pool, all could hold one and wait for a second.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, codec: Codec, aside: asyncpg.Pool | None = None) -> None:
         self.pool = pool
+        self.aside = aside or pool
         self.codec = codec
         self._ranges: set[int] = set()  # of job numbers, known to have their partition
 
@@ -226,13 +231,13 @@ class Store:
             return
         for number in range(part + AHEAD + 1):
             if number not in self._ranges:
-                await self.pool.execute("select create_job_range($1)", number)
+                await self.aside.execute("select create_job_range($1)", number)
                 self._ranges.add(number)
 
     async def keep_bodies(self, bodies: dict[str, str]) -> None:
         """Store texts under their digests; what is there already stays."""
         if bodies:
-            await self.pool.execute(
+            await self.aside.execute(
                 "insert into bodies select * from unnest($1::text[], $2::text[]) on conflict do nothing",
                 list(bodies),
                 list(bodies.values()),
@@ -244,7 +249,7 @@ class Store:
         Raises:
             Refused: NOT_FOUND.
         """
-        text = await self.pool.fetchval("select body from bodies where digest = $1", digest)
+        text = await self.aside.fetchval("select body from bodies where digest = $1", digest)
         if text is None:
             raise Refused(Code.NOT_FOUND, thing="description", name=digest)
         return str(text)

@@ -154,6 +154,6 @@ async def create(part: Part, row: Any, groups: Sequence[Group], first: int, pare
 
 async def numbers(runtime: Runtime, count: int) -> int:
     """The first of so many numbers of jobs. Those that are not used in the end are left out for ever."""
-    first = int(await runtime.pool.fetchval(NUMBERS, count))
+    first = int(await runtime.store.aside.fetchval(NUMBERS, count))
     await runtime.store.make_room(first + count)
     return first
