@@ -39,7 +39,9 @@ def audit(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until Ctrl-C")] = False,
     json: Json = False,
 ) -> None:
-    """List logins, refusals, tokens and revocations: a VO's managers see their VO's, others their own.
+    """List logins, refusals, tokens and revocations.
+
+    Managers of a VO see those of their VO, others their own.
 
     \b
     Example: spinor audit --kind refusals --since 09:00

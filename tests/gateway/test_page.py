@@ -73,7 +73,8 @@ def test_the_markup_holds_no_script_or_style_of_its_own() -> None:
 
 def test_the_page_knows_every_state_every_fact_and_every_obstacle() -> None:
     after = dict(re.findall(r'"(job\.[a-z-]+)": "(\w+)"', SCRIPTS["status.js"]))
-    notes = {"job.progressed", "job.described", "job.held", "job.freed", "job.prioritised", "job.vacated", "job.late"}
+    notes = {"job.progressed", "job.described", "job.held", "job.freed", "job.prioritised", "job.vacated", "job.late",
+             "job.located"}  # fmt: skip
     assert set(after) == set(Job.events()) - notes - {"job.settled"}  # well or not: only its code says it
     assert set(after.values()) <= set(Status)
     order = re.search(r"ORDER = \[(.*?)\]", SCRIPTS["status.js"], re.DOTALL)
