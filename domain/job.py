@@ -155,7 +155,7 @@ WIDER: dict[int, Upcast] = {1: dict}  # from version 1 to 2: a field more, which
 WIDEST: dict[int, Upcast] = {1: dict, 2: dict}
 
 
-class Job(Aggregate, frozen=True):
+class Job(Aggregate, frozen=True, gc=False):
     """What a job is at the moment; a blank one has not been submitted."""
 
     TOPIC = "job"
@@ -849,15 +849,30 @@ def _counted(job: Job, seq: int) -> Job:
     """The numbers between the last report and this one may still come."""
     if seq <= job.seq:
         return job
-    passed = range(job.seq + 1, min(seq, MOST_NOTES + 1))
-    return replace(job, seq=seq, gaps=job.gaps.union(passed) if passed else job.gaps)
+    return replace(job, seq=seq) if seq == job.seq + 1 else replace(job, seq=seq, gaps=_passed(job, seq))
+
+
+def _passed(job: Job, seq: int) -> frozenset[int]:
+    return job.gaps.union(range(job.seq + 1, min(seq, MOST_NOTES + 1)))
 
 
 def _to(status: Status) -> Fact:
-    """The fact that sets a status and, where the event is a numbered report, its number."""
+    """The fact that sets a status."""
 
     def fact(job: Job, event: Recorded[Any]) -> Job:
-        return replace(_counted(job, getattr(event.event, "seq", 0)), status=status)
+        return replace(job, status=status)
+
+    return fact
+
+
+def _reported(status: Status) -> Fact:
+    """The fact that sets a status and counts the report: in one step, for every replay takes it."""
+
+    def fact(job: Job, event: Recorded[Any]) -> Job:
+        seq = event.event.seq
+        if seq == job.seq + 1:
+            return replace(job, status=status, seq=seq)
+        return replace(_counted(job, seq), status=status)
 
     return fact
 
@@ -877,18 +892,18 @@ _FACTS: dict[type[Event], Fact] = {
     Job.Prioritised: _prioritised,
     Job.Matched: _matched,
     Job.Released: _released,
-    Job.Started: _to(S.RUNNING),
+    Job.Started: _reported(S.RUNNING),
     Job.Progressed: _noted,
     Job.Described: _noted,
-    Job.PayloadEnded: _to(S.COMPLETING),
-    Job.Done: _to(S.DONE),
-    Job.Failed: _to(S.FAILED),
+    Job.PayloadEnded: _reported(S.COMPLETING),
+    Job.Done: _reported(S.DONE),
+    Job.Failed: _reported(S.FAILED),
     Job.Stalled: _to(S.STALLED),
     Job.Resumed: _to(S.RUNNING),
     Job.Killed: _killed,
     Job.Vacated: _vacated,
     Job.Late: _came_late,
-    Job.Completed: _to(S.COMPLETED),
+    Job.Completed: _reported(S.COMPLETED),
     Job.Settled: _settled,
     Job.Rescheduled: _rescheduled,
     Job.Deleted: _to(S.DELETED),
