@@ -142,11 +142,11 @@ class World(Protocol):
     async def status(self) -> dict[str, Any]:
         """How the system is: bus, database, consumers and their lag, timers, dead letters, parked streams."""
 
-    async def dead_letters(self, limit: int = 100) -> list[Row]:
-        """What could not be handled, newest first."""
+    async def dead_letters(self, vo: str, limit: int = 100) -> list[Row]:
+        """What of a VO could not be handled, newest first."""
 
-    async def send_again(self, letters: Sequence[UUID]) -> list[Answer]:
-        """Send dead letters again."""
+    async def send_again(self, vo: str, letters: Sequence[UUID]) -> list[Answer]:
+        """Send dead letters of a VO again; an answer each, in order."""
 
     def proved(self, vo: str, stamp: str, code: str = "") -> None:
         """Count that a pilot proved itself, or was refused with this code."""

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from sqlalchemy import select
 
-from domain.errors import Code, Refused
 from domain.requirements import Requirements
 from gateway.errors import explained
 from gateway.fields import Body, Page
@@ -70,18 +69,14 @@ async def refused(who: Operator, outside: Outside, days: Days = 7) -> Json:
 @router.get("/dead-letters")
 async def dead_letters(who: Operator, outside: Outside, limit: Page = 100) -> Json:
     """What could not be handled, newest first, with its reason; of the operator's own VO."""
-    rows = [row for row in await outside.dead_letters(MOST_LETTERS) if row["vo"] == who.vo]
-    return {"dead_letters": rows[:limit]}
+    return {"dead_letters": await outside.dead_letters(who.vo, limit)}
 
 
 @router.post("/dead-letters/send-again")
 async def send_again(who: Operator, outside: Outside, body: Letters) -> Json:
     """Send dead letters again; each has its own result."""
-    mine = {row["id"] for row in await outside.dead_letters(MOST_LETTERS) if row["vo"] == who.vo}
-    answers = {answer.id: answer.refusal for answer in await outside.send_again([i for i in body.letters if i in mine])}
-    unknown = {i: Refused(Code.NOT_FOUND, thing="dead letter", name=str(i)) for i in body.letters if i not in mine}
-    found = answers | unknown
-    return {"results": [{"id": i, "error": explained(r) if (r := found[i]) else None} for i in body.letters]}
+    answers = await outside.send_again(who.vo, body.letters)
+    return {"results": [{"id": it.id, "error": explained(it.refusal) if it.refusal else None} for it in answers]}
 
 
 @router.get("/whoami")

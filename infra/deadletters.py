@@ -1,6 +1,6 @@
 """Dead letters as rows: what could not be handled, why, and how to send it again."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,8 @@ KEEP = """insert into dead_letters (id, source, topic, vo, actor, body, reason, 
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     on conflict (id) do update set reason = excluded.reason, detail = excluded.detail, at = excluded.at,
         attempts = dead_letters.attempts + excluded.attempts, sent_again_at = null"""
+LISTED = "select * from dead_letters where vo = $1 and sent_again_at is null order by at desc limit $2"
+NAMED = "select * from dead_letters where vo = $1 and sent_again_at is null and id = any($2::uuid[])"
 
 
 def bury(pool: asyncpg.Pool) -> Callable[[DeadLetter], Awaitable[None]]:
@@ -26,10 +28,15 @@ def bury(pool: asyncpg.Pool) -> Callable[[DeadLetter], Awaitable[None]]:
     return keep
 
 
-async def listed(pool: asyncpg.Pool, limit: int = 100) -> list[dict[str, Any]]:
-    """The dead letters that were not sent again, newest first."""
-    rows = await pool.fetch("select * from dead_letters where sent_again_at is null order by at desc limit $1", limit)
-    return [dict(row) for row in rows]
+async def listed(pool: asyncpg.Pool, vo: str, limit: int = 100) -> list[dict[str, Any]]:
+    """The dead letters of a VO that were not sent again, newest first."""
+    return [dict(row) for row in await pool.fetch(LISTED, vo, limit)]
+
+
+async def named(pool: asyncpg.Pool, vo: str, letters: Sequence[UUID]) -> dict[UUID, DeadLetter]:
+    """Those of these letters that are the VO's, and were not sent again."""
+    rows = await pool.fetch(NAMED, vo, letters)
+    return {row["id"]: DeadLetter(**{name: row[name] for name in DeadLetter.__struct_fields__}) for row in rows}
 
 
 async def sent_again(pool: asyncpg.Pool, letter: UUID) -> None:

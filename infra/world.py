@@ -24,9 +24,8 @@ from gateway.edge import correlation
 from gateway.identity import Identity
 from gateway.objects import Objects
 from gateway.ports import Answer, Given, Principal, Reservation, Row
-from infra import audit, cuts, epoch, intake, offers, status
-from infra.bus.messages import DeadLetter, Outcome, Request
-from infra.deadletters import listed, sent_again
+from infra import audit, cuts, deadletters, epoch, intake, offers, status
+from infra.bus.messages import Outcome, Request
 from infra.runtime import Runtime
 from infra.store import AWAY, SELECT, table
 from infra.tokens import Tokens
@@ -196,21 +195,20 @@ class RuntimeWorld:
     async def status(self) -> dict[str, Any]:
         return await status.collect(self._runtime)
 
-    async def dead_letters(self, limit: int = 100) -> list[Row]:
+    async def dead_letters(self, vo: str, limit: int = 100) -> list[Row]:
         async with _database():
-            return await listed(self._runtime.pool, limit)  # type: ignore[return-value]
+            return await deadletters.listed(self._runtime.pool, vo, limit)  # type: ignore[return-value]
 
-    async def send_again(self, letters: Sequence[UUID]) -> list[Answer]:
+    async def send_again(self, vo: str, letters: Sequence[UUID]) -> list[Answer]:
         async with _database():
-            rows = await self._runtime.pool.fetch("select * from dead_letters where id = any($1::uuid[])", letters)
-        found = {row["id"]: DeadLetter(**{name: row[name] for name in DeadLetter.__struct_fields__}) for row in rows}
+            found = await deadletters.named(self._runtime.pool, vo, letters)
         answers = []
         for id_ in letters:
             try:
                 if id_ not in found:
                     raise Refused(Code.NOT_FOUND, thing="dead letter", name=str(id_))
                 await self._runtime.bus.send([found[id_].request()])
-                await sent_again(self._runtime.pool, id_)
+                await deadletters.sent_again(self._runtime.pool, id_)
                 answers.append(Answer(id_))
             except Refused as refusal:
                 answers.append(Answer(id_, refusal=refusal))
