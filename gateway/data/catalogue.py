@@ -1,6 +1,7 @@
 """The catalogue: register files and directories, look them up, list them."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Annotated
 from uuid import UUID
 
@@ -166,6 +167,23 @@ async def _below(world: World, who: Principal, path: str, after: str, limit: int
     return {"path": path, "files": readable, "next": page[-1]["file"] if len(page) == limit else None}
 
 
+async def check_readable(world: World, who: Principal, path: str) -> None:
+    """Let somebody know of a file or directory, or not.
+
+    Raises:
+        Refused: DATA_FORBIDDEN.
+    """
+    for row in await world.read(directories.named([path, parent(path)])):
+        check(asker(who), guarded(row), READ)
+
+
+async def open_to(world: World, who: Principal, lfns: Collection[str]) -> set[str]:
+    """Those of these files that the asker may know of, by what their directories say; they may be gone by now."""
+    rows = await world.read(directories.named(list({parent(lfn) for lfn in lfns})))
+    paths = {row["path"] for row in rows if may(asker(who), guarded(row), READ)}
+    return {lfn for lfn in lfns if parent(lfn) in paths}
+
+
 def guarded(row: Row) -> Guarded:
     """What a directory says about who may do what."""
     return Guarded(row["path"], row["owner"], row["owner_group"], row["mode"])
@@ -183,8 +201,6 @@ async def history(who: User, outside: Outside, path: Path) -> Json:
     events = events or await outside.history("files", directory_stream(path))
     if not events:
         raise Refused(Code.FILE_UNKNOWN, lfn=path)
-    above = await outside.read(directories.named([path, parent(path)]))
-    for row in above:
-        check(asker(who), guarded(row), READ)
+    await check_readable(outside, who, path)
     named = {who.subject: who.name or who.subject}
     return {"path": path, "lines": [line._asdict() for line in lines(events, named, SENTENCES)]}

@@ -14,7 +14,7 @@ from domain.data.field import shown as value_of
 from domain.data.names import check_name, directory_stream, file_stream, lineage, parent
 from domain.data.query import MOST, Condition, parse
 from domain.errors import Code, Refused
-from gateway.data.catalogue import asker, bulk, of_row, shown
+from gateway.data.catalogue import asker, bulk, check_readable, of_row, shown
 from gateway.data.fields import Json, Paths, fast, told
 from gateway.fields import Body
 from gateway.keys import Keyed
@@ -80,6 +80,7 @@ async def describe(who: User, key: Keyed, outside: Outside, body: Description) -
 async def meta(who: User, outside: Outside, path: Annotated[str, Query(max_length=1024)]) -> Response:
     """The metadata of a file or directory, with what it inherits and from where."""
     path = check_name(who.vo, path)
+    await check_readable(outside, who, path)
     above = {directory_stream(step): step for step in lineage(path)} | {file_stream(path): path}
     types = {row["name"]: row["type"] for row in await outside.read(fields.of_vo(who.vo))}
     found: Json = {}

@@ -121,7 +121,7 @@ async def why(
 ) -> Response:  # fmt: skip
     """Why it does not go on, or what became of one file."""
     row = await visible(outside, who, name)
-    reasons = await of_file(outside, row, lfn) if lfn else await of_transformation(outside, row)
+    reasons = await of_file(outside, who, row, lfn) if lfn else await of_transformation(outside, row)
     return fast({"transformation": name, "status": row["status"], "reasons": reasons})
 
 

@@ -9,8 +9,9 @@ from domain.data.field import Known
 from domain.data.names import check_file, file_stream
 from domain.data.query import parse
 from domain.errors import Code, Refused
+from gateway.data.catalogue import check_readable
 from gateway.errors import explained
-from gateway.ports import Row, World
+from gateway.ports import Principal, Row, World
 from projections.data import fields, files, values
 from projections.transformations import tasks as view
 
@@ -53,9 +54,14 @@ async def _quarantined(world: World, row: Row) -> list[Reason]:
              "next": f"spinor job why {each['job']}"} for each in rows]  # fmt: skip
 
 
-async def of_file(world: World, row: Row, lfn: str) -> list[Reason]:
-    """What became of one file; of one that is no input, which conditions it does not fit."""
+async def of_file(world: World, who: Principal, row: Row, lfn: str) -> list[Reason]:
+    """What became of one file; of one that is no input, which conditions it does not fit.
+
+    Raises:
+        Refused: FILE_NAME, DATA_FORBIDDEN.
+    """
     check_file(row["vo"], lfn)
+    await check_readable(world, who, lfn)
     found = await world.read(view.page_of_inputs(row["vo"], row["name"], row["stream"], file=file_stream(lfn)))
     if found:
         keep = ("state", "task", "job", "target", "code")

@@ -3,7 +3,21 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, Select, Table, Text, Uuid, case, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    case,
+    select,
+    tuple_,
+)
 
 from domain.messages import Recorded
 from domain.transformations.task import Status, Task
@@ -124,9 +138,9 @@ def input_states(vo: str, name: str, transformation: UUID) -> Select[Any]:
 
 def page_of_inputs(
     vo: str, name: str, transformation: UUID, *, state: str = "", file: UUID | None = None,
-    after: UUID | None = None, limit: int = 1000,
+    after: tuple[UUID, str] | None = None, limit: int = 1000,
 ) -> Select[Any]:  # fmt: skip
-    """A page of them in the order of their files; or those of one file."""
+    """A page of them in the order of their files and targets; or those of one file."""
     query = input_states(vo, name, transformation)
     wanted = [status.value for status, said in INPUT_STATES.items() if said == state]
     if state == UNUSED:
@@ -135,5 +149,5 @@ def page_of_inputs(
         query = query.where(tasks.c.status.in_(wanted))
     if file is not None:
         query = query.where(inputs.c.file == file)
-    query = query.where(inputs.c.file > after) if after else query
+    query = query.where(tuple_(inputs.c.file, inputs.c.target) > after) if after else query
     return query.order_by(inputs.c.file, inputs.c.target).limit(limit)

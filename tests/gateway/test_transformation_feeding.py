@@ -62,6 +62,10 @@ async def test_a_file_is_taken_when_it_is_described_and_not_while_nobody_may_rea
     await described(ann, "/lhcb/secret/1", events=12)
     await until(ann, "mine", lambda it: it["attached"] == 2)
     assert set(await states(ann, "rich")) == {"/lhcb/open/1"}
+    assert set(await states(ann, "mine")) == {"/lhcb/open/1", "/lhcb/secret/1"}
+    assert set(await states(bob, "mine")) == {"/lhcb/open/1"}, "nor does a transformation tell of it"
+    for route in (f"{ROUTE}/mine/why?lfn=/lhcb/secret/1", f"{DATA}/meta?path=/lhcb/secret/1"):
+        refusal(await bob.get(route), 403, "data-forbidden")
     assert (await shown(ann, "mine"))["tasks"] == 0, "it is paused"
     (why,) = (await ann.get(f"{ROUTE}/rich/why", params={"lfn": "/lhcb/open/2"})).json()["reasons"]
     assert (why["code"], why["condition"]) == ("condition", "events > 10")
@@ -81,6 +85,12 @@ async def test_every_plugin_packs_what_a_real_catalogue_says(site: Site) -> None
     await until(ann, "all", lambda it: it["tasks"] == 2)
     assert [each["target"] for each in await tasks(ann, "all")] == targets
     assert (await audited(ann, "all"))["inputs"] == 6
+    listed, after = [], ""
+    while after is not None:
+        page = (await ann.get(f"{ROUTE}/all/files", params={"limit": 3, "after": after})).json()
+        listed, after = listed + [(each["lfn"], each["target"]) for each in page["files"]], page["next"]
+    assert sorted(listed) == [(lfn, target) for lfn in big for target in targets], "pages part a file's targets"
+    refusal(await ann.get(f"{ROUTE}/all/files", params={"after": "x"}), 400, "malformed")
     await made(ann, "share", small, plugin="ByShare", shares={targets[0]: 3, targets[1]: 1})
     await until(ann, "share", lambda it: it["tasks"] == 4)
     assert sorted(each["target"] for each in await tasks(ann, "share")) == [targets[0]] * 3 + [targets[1]]
