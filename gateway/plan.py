@@ -53,7 +53,8 @@ async def _kind(
     rows: Sequence[Row],
 ) -> Json:  # fmt: skip
     seen = compared(needs, who.vo, offers)
-    fitting = [offer for offer, _ in offers if offer.pilot in set(seen.fitting)]
+    fit = set(seen.fitting)
+    fitting = [offer for offer, _ in offers if offer.pilot in fit]
     queue = needs.queue(who.vo, who.group, who.subject)
     before = rivals([pilot_queue.queue(row) for row in rows], queue, priority, fitting)
     (count,) = await world.read(ahead(LAST, queue, priority, before))

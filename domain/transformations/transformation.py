@@ -240,7 +240,7 @@ class Transformation(Aggregate, frozen=True):
                                   facts.definition)  # fmt: skip
             case Transformation.Extended() as facts if self.definition:
                 return replace(self, definition=replace(self.definition, max_tasks=facts.max_tasks))
-        return replace(self, status=_BECOMES.get(type(event.event), self.status))
+        return replace(self, status=BECOMES.get(type(event.event), self.status))
 
     def _changes(self, command: TransformationCommand, target: Status) -> bool:
         """Whether it comes into another state; one that is there already stays there."""
@@ -259,7 +259,7 @@ class Transformation(Aggregate, frozen=True):
                        possible=possible)  # fmt: skip
 
 
-_BECOMES: dict[type[Event], Status] = {
+BECOMES: dict[type[Event], Status] = {
     Transformation.Started: S.ACTIVE,
     Transformation.Paused: S.PAUSED,
     Transformation.Draining: S.DRAINING,

@@ -9,7 +9,7 @@ from domain.messages import Recorded
 from domain.transformations.inputs import Inputs
 from domain.transformations.task import Status as TaskStatus
 from domain.transformations.task import Task
-from domain.transformations.transformation import Status, Transformation
+from domain.transformations.transformation import BECOMES, Status, Transformation
 from projections.jobs import metadata
 from projections.projection import Add, Key, Projection, Values
 
@@ -80,33 +80,17 @@ def created(event: Recorded[Transformation.Created]) -> Values:
 
 
 @projection
-def started(event: Recorded[Transformation.Started]) -> Values:
-    return _now(event, Status.ACTIVE)
-
-
-@projection
-def paused(event: Recorded[Transformation.Paused]) -> Values:
-    return _now(event, Status.PAUSED)
-
-
-@projection
-def draining(event: Recorded[Transformation.Draining]) -> Values:
-    return _now(event, Status.DRAINING)
-
-
-@projection
-def completed(event: Recorded[Transformation.Completed]) -> Values:
-    return _now(event, Status.COMPLETED)
-
-
-@projection
-def cleaning(event: Recorded[Transformation.Cleaning]) -> Values:
-    return _now(event, Status.CLEANING)
-
-
-@projection
-def cleaned(event: Recorded[Transformation.Cleaned]) -> Values:
-    return _now(event, Status.CLEANED)
+def moved(
+    event: Recorded[
+        Transformation.Started
+        | Transformation.Paused
+        | Transformation.Draining
+        | Transformation.Completed
+        | Transformation.Cleaning
+        | Transformation.Cleaned
+    ],
+) -> Values:
+    return {"status": BECOMES[type(event.event)].value, "updated_at": event.at}
 
 
 @projection
@@ -154,10 +138,6 @@ def _left(event: Recorded[Any], former: str, inputs: int) -> Values:
     else:
         counts = {"open_tasks": Add(-1), "assigned": Add(-inputs)}
     return counts | {"updated_at": event.at}
-
-
-def _now(event: Recorded[Any], status: Status) -> Values:
-    return {"status": status.value, "updated_at": event.at}
 
 
 # Queries
