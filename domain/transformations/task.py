@@ -223,10 +223,10 @@ class Task(Aggregate, frozen=True):
                 return type(self)(Status.OPEN, facts.job, len(facts.lfns))
             case Task.Retried() as facts:
                 return type(self)(self.status, self.job, self.inputs, facts.failures)
-        return type(self)(_ENDS[type(event.event)], self.job, self.inputs, self.failures)
+        return type(self)(ENDS[type(event.event)], self.job, self.inputs, self.failures)
 
 
-_ENDS: dict[type[Event], Status] = {
+ENDS: dict[type[Event], Status] = {
     Task.Done: Status.DONE,
     Task.Quarantined: Status.QUARANTINED,
     Task.Split: Status.SPLIT,

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from domain.messages import Recorded
-from domain.transformations.task import Status, Task
+from domain.transformations.task import ENDS, Status, Task
 from projections.jobs import metadata
 from projections.projection import Key, Projection, Values
 
@@ -87,28 +87,10 @@ def retried(event: Recorded[Task.Retried]) -> Values:
 
 
 @projection
-def done(event: Recorded[Task.Done]) -> Values:
-    return {"status": Status.DONE.value, "updated_at": event.at}
-
-
-@projection
-def quarantined(event: Recorded[Task.Quarantined]) -> Values:
-    return _why(event, Status.QUARANTINED)
-
-
-@projection
-def split(event: Recorded[Task.Split]) -> Values:
-    return _why(event, Status.SPLIT)
-
-
-@projection
-def cancelled(event: Recorded[Task.Cancelled]) -> Values:
-    return {"status": Status.CANCELLED.value, "updated_at": event.at}
-
-
-def _why(event: Recorded[Any], status: Status) -> Values:
+def ended(event: Recorded[Task.Done | Task.Quarantined | Task.Split | Task.Cancelled]) -> Values:
     facts = event.event
-    return {"status": status.value, "code": facts.code, "detail": facts.detail, "updated_at": event.at}
+    why = {"code": facts.code, "detail": facts.detail} if isinstance(facts, Task.Quarantined | Task.Split) else {}
+    return {"status": ENDS[type(facts)].value, "updated_at": event.at} | why
 
 
 # Queries
