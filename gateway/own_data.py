@@ -79,14 +79,15 @@ async def inputs(own: Job, outside: Outside) -> Json:
 @router.post("/outputs")
 async def announce(own: Job, key: Keyed, outside: Outside, body: Outputs) -> Json:
     """Where to send outputs: to the storage elements that were asked for, else to whichever can be written to."""
-    described = await _described(outside, own)
+    events = await stories.told(outside, own.who.job)
+    described, kept = await stories.description(outside, own.who.job, events), _kept(events)
     elements = outside.storages.known(own.who.vo)
     results: list[Json] = []
     for file in body.files:
         try:
             new = _new(own, described, elements, file)
             (result,) = await announced(outside, own.who, key.id(own.who, "outputs", new.lfn, new.ses[0]), [new])
-            if result.get("error", {}).get("code") == Code.FILE_EXISTS.slug and new.lfn in await _kept(outside, own):
+            if result.get("error", {}).get("code") == Code.FILE_EXISTS.slug and new.lfn in kept:
                 result = {"lfn": new.lfn, "se": new.ses[0], "url": None, "fields": {}, "kept": True}
         except Refused as refused:
             result = {"error": explained(refused)}
@@ -105,7 +106,7 @@ async def confirm(own: Job, key: Keyed, outside: Outside, body: Sent) -> Json:
     results = [each | {"name": names[each["lfn"]].name} for each in done]
     kept = [each["lfn"] for each in results if "error" not in each]
     if kept:
-        await _keep(outside, own, key, [*await _kept(outside, own), *kept])
+        await _keep(outside, own, key, [*_kept(await stories.told(outside, own.who.job)), *kept])
     wanted = described.get("output_se") or ()
     for each in results:
         if "error" not in each and wanted and each["se"] not in wanted:
@@ -153,9 +154,8 @@ async def _moved(world: World, own: Own, lfn: str, at: str, to: str) -> str:
     return str(id_)
 
 
-async def _kept(world: World, own: Own) -> list[str]:
+def _kept(events: Any) -> list[str]:
     """The outputs that this job has stored, in whichever attempt."""
-    events: Any = await stories.told(world, own.who.job)
     said = [each.event.values for each in events if isinstance(each.event, Life.Described)]
     return [name for values in said for name in values.get(KEPT, ())]
 
