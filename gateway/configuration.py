@@ -105,9 +105,10 @@ async def history(who: Resident, outside: Outside, limit: Page = 100) -> Json:
     found = outside.configuration()
     told: list[Json] = []
     for event in reversed(await _revisions(outside)):
+        if len(told) == limit:
+            break
         facts = event.event
-        mine = _mine(Changes(facts.put, facts.removed), found, who)
-        if mine and len(told) < limit:
+        if mine := _mine(Changes(facts.put, facts.removed), found, who):
             told.append({
                 "revision": facts.revision, "at": event.at, "author": event.actor, "vo": event.vo,
                 "reason": facts.reason, "rolled_back": facts.rolled_back, "places": mine.places[:100],

@@ -161,9 +161,11 @@ def mkdir(
         number = int(mode, 8)
     except ValueError:
         raise typer.BadParameter(f"{mode!r} is no octal number, expected one like 775") from None
+    results: list[dict[str, Any]] = []
     with connected() as session:
-        answer = session.post(f"{ROUTE}/directories", {"paths": words(paths), "mode": number})
-    report(answer["results"], json, "path")
+        for part in parts(words(paths)):
+            results += session.post(f"{ROUTE}/directories", {"paths": part, "mode": number})["results"]
+    report(results, json, "path")
 
 
 def history(path: Annotated[str, typer.Argument(metavar="PATH")], json: Json = False) -> None:
