@@ -1,7 +1,7 @@
 """The words everything else is written in: commands, events, aggregates and what surrounds them."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -120,6 +120,14 @@ class Aggregate(Struct, frozen=True):
     def evolve(self, event: Recorded[Event]) -> Self:
         """The state after the event."""
         raise NotImplementedError
+
+    @classmethod
+    def told(cls, history: Iterable[Recorded[Event]]) -> Self:
+        """The state after these events, from nothing on."""
+        state = cls()
+        for event in history:
+            state = state.evolve(event)
+        return state
 
     @classmethod
     @cache

@@ -134,9 +134,8 @@ async def examined(system: System, url: str) -> Configuration:
     try:
         if not await connection.fetchval("select to_regclass($1)", table(Installation.LOG)):
             return read({})
-        store, found = Store(connection, system.codec()), Installation()
-        for row in await connection.fetch(AFTER, STREAM, 1):
-            found = found.evolve(store.recorded(row))
+        store = Store(connection, system.codec())
+        found = Installation.told(map(store.recorded, await connection.fetch(AFTER, STREAM, 1)))
         return read(found.document, found.revision)
     finally:
         await connection.close()

@@ -113,7 +113,4 @@ class Decider:
 
 
 def _replay(aggregate: type[Aggregate], history: Sequence[Recorded[Event]]) -> tuple[Aggregate, int]:
-    state = aggregate()
-    for event in history:
-        state = state.evolve(event)
-    return state, history[-1].version if history else 0
+    return aggregate.told(history), history[-1].version if history else 0

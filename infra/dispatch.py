@@ -12,9 +12,8 @@ from domain.errors import Code, Refused
 from domain.messages import Command, Origin
 from infra.bus.messages import Outcome, Request, now
 from infra.decider import Ask, Decider, Verdict
-from infra.store import AWAY, Conflict, Connection, Store
+from infra.store import AWAY, CONFLICTS, Conflict, Connection, Store
 
-CONFLICTS = 10
 REMEMBER = """insert into commands (id, ok, code, parameters, stream_id, version, received)
     select * from unnest($1::uuid[], $2::boolean[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::int[])
     on conflict (id) do nothing returning id"""

@@ -13,15 +13,13 @@ from domain.errors import Refused
 from domain.messages import Event, Recorded
 from domain.values import partition
 from infra.bus.messages import Envelope, WireEvent, genuine
-from infra.store import AWAY, Conflict, Connection, Store, wired
+from infra.store import AWAY, CONFLICTS, Conflict, Connection, Store, wired
 
 Handle = Callable[[Connection, Sequence[Recorded[Event]]], Awaitable[None]]
 CHUNK = 2000  # rows read at once when catching up
 TRIES = 3  # of a batch in place, before its events are tried one by one
 log_ = structlog.get_logger("spinor.follower")
 
-
-CONFLICTS = 10
 UNWRITTEN = 20_000  # positions a consumer may be ahead of what it has stored
 MOVE = """update positions p set position = u.new, updated_at = now(),
         duplicates = p.duplicates + case when u.partition = $6 then $7 else 0 end,

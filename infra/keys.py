@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import structlog
 
 from domain.keyring import STREAM, Keyring, RotateKeys
-from domain.messages import Event, Origin, Recorded
+from domain.messages import Origin
 from infra.decider import Ask
 from infra.runtime import Runtime
 from infra.store import TROUBLE
@@ -47,15 +47,7 @@ class Keys:
 
 async def keyring(runtime: Runtime) -> Keyring:
     """The keys as the log has them."""
-    return told(await runtime.store.history(Keyring.LOG, STREAM))
-
-
-def told(events: list[Recorded[Event]]) -> Keyring:
-    """The keys after these events."""
-    state = Keyring()
-    for event in events:
-        state = state.evolve(event)
-    return state
+    return await runtime.store.state(Keyring, STREAM)
 
 
 async def rotate(runtime: Runtime, at_once: bool) -> Keyring:

@@ -3,16 +3,16 @@
 import os
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
 from msgspec import Raw
 
 from domain.errors import Code, Refused
-from domain.messages import Event, Origin, Recorded
+from domain.messages import Aggregate, Event, Origin, Recorded
 from infra.bulk import rows
 from infra.bus.messages import WireEvent
 from infra.codec import Codec
@@ -43,6 +43,11 @@ AWAY = (
 
 JOBS_A_RANGE = 20  # bits: about a million jobs in one partition
 AHEAD = 3  # partitions made before they are needed
+
+
+CONFLICTS = 10  # in a row, until who asked is told that others were faster
+A = TypeVar("A", bound=Aggregate)
+T = TypeVar("T")
 
 
 class Conflict(Exception):
@@ -97,6 +102,20 @@ class Store:
         except asyncpg.TransactionRollbackError as fault:
             raise Conflict(str(fault)) from fault
 
+    async def retried(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What some work answers, in a transaction of its own; it is done again when others were faster.
+
+        Raises:
+            Refused: BUSY, they were faster ten times in a row.
+        """
+        for _ in range(CONFLICTS):
+            try:
+                async with self.transaction() as connection:
+                    return await work(connection)
+            except Conflict:
+                continue
+        raise Refused(Code.BUSY)
+
     async def append(
         self, connection: Connection, log: str, events: Sequence[Recorded[Event]], tokens: Sequence[str | None] = ()
     ) -> None:
@@ -142,6 +161,11 @@ class Store:
         for row in rows:
             found[row["stream_id"]].append(self.recorded(row))
         return found
+
+    async def state(self, aggregate: type[A], stream: UUID) -> A:
+        """What a thing is at the moment; a blank one if nothing has happened to it."""
+        async with self.pool.acquire() as connection:
+            return aggregate.told((await self.load(connection, aggregate.LOG, [stream])).get(stream, ()))
 
     async def read(
         self,

@@ -14,9 +14,8 @@ from infra.bus.messages import Outcome, Request, now
 from infra.decider import Ask, Verdict
 from infra.front import Service
 from infra.runtime import Runtime
-from infra.store import AWAY, Conflict, Connection
+from infra.store import AWAY, Connection
 
-CONFLICTS = 10
 LOG = "files"
 C = TypeVar("C", bound=BulkCommand)
 KNOWN = "select path, owner, owner_group, mode from data_directories where directory = any($1::uuid[])"
@@ -58,15 +57,13 @@ def service(runtime: Runtime, kind: type[C], work: Callable[[Runtime], Work[C]])
 
 async def _retried(runtime: Runtime, request: Request, command: C, work: Work[C]) -> Results:
     who = Asker(command.owner, command.group, frozenset(request.rights))
-    for _ in range(CONFLICTS):
+
+    async def bulk(connection: Connection) -> Results:
         origin = Origin(request.actor, request.vo, now(), request.id, request.correlation or request.id, who.rights,
                         request.token)  # fmt: skip
-        try:
-            async with runtime.store.transaction() as connection:
-                return await work(Bulk(connection, who, origin, request.vo), command)
-        except Conflict:
-            continue
-    raise Refused(Code.BUSY)
+        return await work(Bulk(connection, who, origin, request.vo), command)
+
+    return await runtime.store.retried(bulk)
 
 
 def few(items: Sequence[Any]) -> None:

@@ -12,12 +12,12 @@ from domain.data.removal import BeginRemoval, EndRemoval, Removal, Status
 from domain.errors import Code, Refused
 from domain.messages import Command, Origin
 from infra.bus.messages import Outcome, Request, now
-from infra.data.bulk import CONFLICTS, LOG, Bulk, Directories, decided, refusals
+from infra.data.bulk import LOG, Bulk, Directories, decided, refusals
 from infra.decider import Ask, Verdict
 from infra.front import Service
 from infra.runtime import Runtime
 from infra.storage.elements import OpenedStorages
-from infra.store import AWAY, Conflict
+from infra.store import AWAY, Connection
 
 PART = 1000
 REPLICAS = """select r.file, r.se from data_replicas r join data_files f on f.file = r.file
@@ -115,16 +115,14 @@ class Work:
 
     async def decide(self, commands: Sequence[Command]) -> list[Verdict]:
         """Have commands decided in a transaction of their own; conflicts are tried again."""
-        for _ in range(CONFLICTS):
-            try:
-                async with self._runtime.store.transaction() as connection:
-                    asks = [Ask(command, self._origin()) for command in commands]
-                    verdicts = await self._runtime.decider.decide(connection, asks)
-                self._runtime.wakes.wake(LOG)
-                return verdicts
-            except Conflict:
-                continue
-        raise Refused(Code.BUSY)
+
+        async def all_of_them(connection: Connection) -> list[Verdict]:
+            asks = [Ask(command, self._origin()) for command in commands]
+            return await self._runtime.decider.decide(connection, asks)
+
+        verdicts = await self._runtime.store.retried(all_of_them)
+        self._runtime.wakes.wake(LOG)
+        return verdicts
 
     async def _begun(self, undo: bool) -> tuple[Removal, list[str]]:
         command = self._command
@@ -136,30 +134,21 @@ class Work:
         return removal, await self._lfns(removal)
 
     async def _removed(self, removal: Removal, lfns: Sequence[str]) -> list[Refused | None]:
-        vo, who = self._command.vo, removal.asker
-        for _ in range(CONFLICTS):
-            try:
-                async with self._runtime.store.transaction() as connection:
-                    bulk = Bulk(connection, who, self._origin(), vo)
-                    directories = Directories(bulk)
-                    await directories.look(parent(lfn) for lfn in lfns)
-                    asked = [_removable(directories, lfn) or RemoveFile(vo, lfn, self._command.removal)
-                             for lfn in lfns]  # fmt: skip
-                    results = refusals(await decided(self._runtime, bulk, asked))
-                self._runtime.wakes.wake(LOG)
-                return results
-            except Conflict:
-                continue
-        raise Refused(Code.BUSY)
+        vo = self._command.vo
+
+        async def part(connection: Connection) -> list[Refused | None]:
+            bulk = Bulk(connection, removal.asker, self._origin(), vo)
+            directories = Directories(bulk)
+            await directories.look(parent(lfn) for lfn in lfns)
+            asked = [_removable(directories, lfn) or RemoveFile(vo, lfn, self._command.removal) for lfn in lfns]
+            return refusals(await decided(self._runtime, bulk, asked))
+
+        results = await self._runtime.store.retried(part)
+        self._runtime.wakes.wake(LOG)
+        return results
 
     async def _state(self) -> Removal:
-        async with self._runtime.pool.acquire() as connection:
-            stream = self._command.stream
-            events = (await self._runtime.store.load(connection, Removal.LOG, [stream])).get(stream, [])
-        removal = Removal()
-        for event in events:
-            removal = removal.evolve(event)
-        return removal
+        return await self._runtime.store.state(Removal, self._command.stream)
 
     async def _lfns(self, removal: Removal) -> list[str]:
         return msgspec.json.decode(await self._runtime.store.body(removal.lfns), type=list[str])

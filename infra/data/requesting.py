@@ -26,12 +26,12 @@ from domain.data.request import Request as Wanted
 from domain.errors import Code, Refused
 from domain.messages import Command, Origin
 from infra.bus.messages import Outcome, Request, now
-from infra.data.bulk import CONFLICTS, LOG
-from infra.decider import Ask
+from infra.data.bulk import LOG
+from infra.decider import Ask, Verdict
 from infra.front import Service
 from infra.runtime import Runtime
 from infra.storage.elements import OpenedStorages
-from infra.store import AWAY, Conflict
+from infra.store import AWAY, Connection
 
 ROUND = 20  # files of one round
 AT_ONCE = 2  # files that are copied at the same time
@@ -162,28 +162,19 @@ class Round:
             Refused: a rule says no; BUSY.
         """
         request = self._request
-        for _ in range(CONFLICTS):
+
+        async def one(connection: Connection) -> Verdict:
             origin = Origin(request.actor, self._vo, now(), request.cause or request.id,
                             request.correlation or request.id)  # fmt: skip
-            try:
-                async with self._runtime.store.transaction() as connection:
-                    (verdict,) = await self._runtime.decider.decide(connection, [Ask(command, origin)])
-            except Conflict:
-                continue
-            self._runtime.wakes.wake(LOG)
-            if verdict.refusal:
-                raise verdict.refusal
-            return
-        raise Refused(Code.BUSY)
+            return (await self._runtime.decider.decide(connection, [Ask(command, origin)]))[0]
+
+        verdict = await self._runtime.store.retried(one)
+        self._runtime.wakes.wake(LOG)
+        if verdict.refusal:
+            raise verdict.refusal
 
     async def _state(self) -> Wanted:
-        async with self._runtime.pool.acquire() as connection:
-            stream = self._command.stream
-            events = (await self._runtime.store.load(connection, Wanted.LOG, [stream])).get(stream, [])
-        wanted = Wanted()
-        for event in events:
-            wanted = wanted.evolve(event)
-        return wanted
+        return await self._runtime.store.state(Wanted, self._command.stream)
 
 
 def _content(row: Any) -> Content:

@@ -20,7 +20,6 @@ from infra.front import Service
 from infra.runtime import Runtime
 from infra.store import AWAY, Conflict, Connection
 
-CONFLICTS = 10
 LOG = Transformation.LOG
 # Whoever attaches inputs to a transformation or claims some takes its row first: they take turns, in one order.
 LOCK = """select t.* from transformations t join unnest($1::text[], $2::text[]) u (vo, name)
@@ -76,15 +75,12 @@ def service(runtime: Runtime, kind: type[C], work: Callable[[Part, C], Awaitable
 
 
 async def _retried(runtime: Runtime, request: Request, work: Callable[[Part], Awaitable[Told]]) -> Told:
-    for _ in range(CONFLICTS):
+    async def part(connection: Connection) -> Told:
         origin = Origin(request.actor, request.vo, now(), request.cause or request.id,
                         request.correlation or request.id, frozenset(request.rights), request.token)  # fmt: skip
-        try:
-            async with runtime.store.transaction() as connection:
-                return await work(Part(runtime, connection, origin))
-        except Conflict:
-            continue
-    raise Refused(Code.BUSY)
+        return await work(Part(runtime, connection, origin))
+
+    return await runtime.store.retried(part)
 
 
 async def locked(connection: Connection, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Any]:
