@@ -5,8 +5,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from domain.data import metadata
 from domain.data.access import USUAL_MODE
-from domain.data.file import MOST_VALUES
 from domain.data.names import check_name, directory_stream
 from domain.errors import Code, Refused
 from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorded
@@ -104,10 +104,7 @@ class Directory(Aggregate, frozen=True):
     def describe(self, command: DescribeDirectory, origin: Origin) -> Decision:
         """User metadata, as far as they change anything."""
         self._known(command.path)
-        news = {name: value for name, value in command.values.items() if self.metadata.get(name) != value}
-        if len({**self.metadata, **news}) > MOST_VALUES:
-            raise Refused(Code.TOO_MANY, count=len({**self.metadata, **news}), things="values", limit=MOST_VALUES)
-        if news:
+        if news := metadata.news(self.metadata, command.values):
             yield Directory.Described(self.path, news)
 
     def evolve(self, event: Recorded[Event]) -> Self:
@@ -118,8 +115,7 @@ class Directory(Aggregate, frozen=True):
             case Directory.Protected() as facts:
                 return replace(self, owner=facts.owner, group=facts.group, mode=facts.mode)
             case Directory.Described() as facts:
-                values = {**self.metadata, **facts.values}
-                return replace(self, metadata={name: value for name, value in values.items() if value is not None})
+                return replace(self, metadata=metadata.described(self.metadata, facts.values))
         return self
 
     def _known(self, path: str) -> None:

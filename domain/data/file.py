@@ -7,12 +7,12 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.data import metadata
 from domain.data.names import check_file, file_stream
 from domain.errors import Code, Refused
 from domain.messages import Aggregate, Command, Decision, Event, Origin, Recorded
 
 MOST_REPLICAS = 100
-MOST_VALUES = 100  # of user metadata
 Value = str | int | float
 
 
@@ -467,10 +467,7 @@ class File(Aggregate, frozen=True):
     def describe(self, command: DescribeFile, origin: Origin) -> Decision:
         """User metadata, as far as they change anything."""
         self._active(command.lfn, "describe")
-        news = {name: value for name, value in command.values.items() if self.metadata.get(name) != value}
-        if len({**self.metadata, **news}) > MOST_VALUES:
-            raise Refused(Code.TOO_MANY, count=len({**self.metadata, **news}), things="values", limit=MOST_VALUES)
-        if news:
+        if news := metadata.news(self.metadata, command.values):
             yield File.Described(command.lfn, news)
 
     def fall_due(self, command: OverdueReplica, origin: Origin) -> Decision:
@@ -499,8 +496,7 @@ class File(Aggregate, frozen=True):
                 gone = dict.fromkeys(facts.lost, Held.REMOVED)
                 return replace(self, status=Status.ACTIVE, removal=None, replicas={**self.replicas, **gone})
             case File.Described() as facts:
-                values = {**self.metadata, **facts.values}
-                return replace(self, metadata={name: value for name, value in values.items() if value is not None})
+                return replace(self, metadata=metadata.described(self.metadata, facts.values))
         return self._noted(event)
 
     def _noted(self, event: Event) -> Self:
