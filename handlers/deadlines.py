@@ -6,18 +6,18 @@ How long a state may last is the VO's affair (`operations/VO/times`); a change h
 from collections.abc import Iterator
 from datetime import timedelta
 
-from domain.job import CleanJob, ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, SettleJob, StallJob, Status, VacateJob
+from domain.job import CleanJob, ExpireJob, Job, LoseJob, QueueJob, ReleaseMatch, SettleJob, StallJob, VacateJob
 from domain.messages import Command, Event, Later, Recorded
 from domain.operations import Times
 from domain.pilot import LosePilot, Pilot
 from domain.values import job_number
 from handlers.policy import Policy, Rows
+from handlers.scheduling import BEFORE_QUEUE
 
 FREED_WITHIN = timedelta(days=90)
 VACATED_WITHIN = timedelta(minutes=30)
 SETTLED_WITHIN = timedelta(days=10)
 CLEANED_AFTER = timedelta(days=7)  # DIRAC 9.1 JobCleaningAgent: RemoveStatusDelay
-BEFORE_QUEUE = frozenset({Status.RECEIVED.value, Status.CHECKING.value})
 USUAL = Times()  # DIRAC 9.1: silent for 4500 s, given up after 11 700 s in all
 
 jobs = Policy("job-deadlines", log="jobs")
