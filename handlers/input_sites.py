@@ -16,11 +16,11 @@ from domain.resource import Resource
 from domain.values import job_number
 from handlers.checks import Submitted, check
 from handlers.policy import Policy, Rows
-from handlers.rescheduling import policy as rescheduling
-from handlers.usable_sites import policy as resources
 
 policy = Policy("input-sites", log="files")
 configured = Policy("input-storages", log="system")
+rescheduled = Policy("rescheduling", log="jobs")  # a part of that one, as the next
+resources = Policy("usable-sites", log="resources")
 Moved = (
     File.Registered | File.Stored | File.ReplicaAdded | File.ReplicaDoubted | File.ReplicaTrusted
     | File.ReplicaDropped | File.Removed | File.Restored
@@ -35,7 +35,7 @@ def near_inputs(event: Submitted, inputs_of_submitted: Rows, storages: Rows) -> 
     yield _located(job_number(event.stream), found(event.event.inputs, rows, known))
 
 
-@rescheduling
+@rescheduled
 def look_again_when_it_comes_back(
     event: Recorded[Job.Rescheduled | Job.Released], inputs_of_job: Rows, storages: Rows
 ) -> Iterator[Command]:

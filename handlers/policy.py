@@ -3,8 +3,10 @@
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from copy import copy
+from typing import Any, NamedTuple, Self, get_args
 
+from domain.errors import Code, Refused
 from domain.messages import Command, Event, Later, Recorded
 
 Answer = Command | Later
@@ -52,6 +54,21 @@ class Policy:
         self._together.append((get_args(of) or (of,), Wanted(reaction, tuple(parameters))))
         return reaction
 
+    def __or__(self, other: "Policy") -> Self:
+        """One consumer with the reactions of both: a second one would read the whole log once more.
+
+        Raises:
+            Refused: SYSTEM, for parts of different consumers.
+        """
+        if (self.name, self.log) != (other.name, other.log):
+            raise Refused(Code.SYSTEM, problem=f"{self.name} and {other.name} are no parts of one policy")
+        both = copy(self)
+        both._reactions = defaultdict(list, {event: list(every) for event, every in self._reactions.items()})
+        for event, every in other._reactions.items():
+            both._reactions[event] += every
+        both._together = [*self._together, *other._together]
+        return both
+
     def bound(self, checks: Sequence[Any]) -> "Policy":
         """The same policy with the checks of the whole system, for those that have jobs checked."""
         return self
@@ -95,7 +112,7 @@ class Policy:
 
 
 class BatchPolicy(Policy):
-    """A policy that looks at a whole batch at once, because it has to read about all of it.
+    """A policy that needs more than rows: it reads and decides by turns, about a whole batch at once.
 
     What it does is given to the system under its name (`System.batches`), and happens in the transaction of its
     position as with every policy.

@@ -31,6 +31,7 @@ from handlers import (
     suspending,
     usable_sites,
 )
+from handlers.data import requests
 from infra import purging, submitting
 from infra.consumers import follow_view, policy_of
 from infra.data.app import DATA
@@ -70,7 +71,7 @@ JOBS = System(
         deadlines.jobs,
         deadlines.pilots,
         lost_pilots.policy,
-        rescheduling.policy,
+        rescheduling.policy | input_sites.rescheduled | requests.jobs,
         bulk_actions.policy,
         sandbox_lifetimes.policy,
         sandbox_lifetimes.jobs,
@@ -78,7 +79,7 @@ JOBS = System(
         suspending.jobs,
         resource_terms.policy,
         black_holes.policy,
-        usable_sites.policy,
+        usable_sites.policy | input_sites.resources | requests.resources,
         input_sites.policy,
         input_sites.configured,
     ),

@@ -9,15 +9,14 @@ from domain.job import Job, SettleJob
 from domain.messages import Command, Later, Recorded
 from domain.resource import Resource
 from domain.values import job_number
-from handlers.data.deadlines import policy
-from handlers.policy import Answer, Rows
-from handlers.rescheduling import policy as jobs
-from handlers.usable_sites import policy as resources
-
-__all__ = ["policy"]
+from handlers.policy import Answer, Policy, Rows
 
 FIRST, LONGEST = timedelta(minutes=1), timedelta(hours=4)
 DEAD_AFTER = timedelta(minutes=30)  # whoever tries it has died, unless they said something
+
+policy = Policy("data-deadlines", log="files")  # each is a part of the policy with its name
+jobs = Policy("rescheduling", log="jobs")
+resources = Policy("usable-sites", log="resources")
 
 
 @policy

@@ -8,7 +8,7 @@ from domain.data.quota import Quota
 from domain.data.removal import Removal
 from domain.data.request import Request
 from gateway.data.routers import ROUTERS
-from handlers.data import requests
+from handlers.data import deadlines, requests
 from infra.data.bulks import SERVICES
 from infra.system import System
 from projections.data import requests as views
@@ -16,7 +16,7 @@ from projections.data.views import VIEWS
 
 DATA = System(
     aggregates=(File, Directory, Quota, Field, Removal, Check, Request),
-    policies=(requests.policy,),  # the same as deadlines.policy
+    policies=(deadlines.policy | requests.policy,),
     projections=VIEWS,
     routers=ROUTERS,
     services=SERVICES,
