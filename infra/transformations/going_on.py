@@ -17,7 +17,7 @@ from infra.transformations.submitting import commands
 from infra.transformations.work import LOG, locked
 
 # Tasks that were cancelled meanwhile get no job; whoever cancels one waits until its job is there to be killed.
-WANTED = """select t.name, t.task from transformation_tasks t join unnest($1::text[], $2::text[], $3::int[])
+WANTED = """select t.job from transformation_tasks t join unnest($1::text[], $2::text[], $3::int[])
     u (vo, name, task) on (t.vo, t.name, t.task) = (u.vo, u.name, u.task) where t.status = 'Open'
     order by t.vo, t.name, t.task for share of t"""
 
@@ -54,7 +54,6 @@ async def _submit(runtime: Runtime, connection: Connection, created: Sequence[Re
     if wrong:
         await locked(connection, by_name)
     columns = [list(column) for column in zip(*((e.vo, e.event.name, e.event.task) for e in created), strict=True)]
-    open_ = {(row["name"], row["task"]) for row in await connection.fetch(WANTED, *columns)}
-    jobs = {event.event.job for event in created if (event.event.name, event.event.task) in open_}
+    jobs = {row["job"] for row in await connection.fetch(WANTED, *columns)}
     await runtime.decider.decide(connection, [ask for job, ask in asks if job in jobs])
     await runtime.decider.decide(connection, wrong)
