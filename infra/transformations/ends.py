@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -45,7 +45,7 @@ def ends(runtime: Runtime) -> Batches:
             if task and row and (end := _end(event, task, definition(row))):
                 asks.append(Ask(end, origin_of(policy.name, event)))
         verdicts = await runtime.decider.decide(connection, asks)
-        await _follow(runtime, connection, rows, verdicts)
+        await _follow(runtime, connection, rows, asks, verdicts)
         return (LOG, "jobs", "timers")
 
     return work
@@ -69,31 +69,33 @@ def _end(event: Recorded[Any], task: Any, it: Definition) -> Command | None:
 
 
 async def _follow(
-    runtime: Runtime, connection: Connection, rows: dict[tuple[str, str], Any], verdicts: Sequence[Verdict]
+    runtime: Runtime, connection: Connection, rows: dict[tuple[str, str], Any], asks: Sequence[Ask],
+    verdicts: Sequence[Verdict],
 ) -> None:  # fmt: skip
     """Another attempt for what is tried again, tasks for the halves of what was split, and the end of what drains."""
+    resets: list[Ask] = []
+    splits: list[Recorded[Any]] = []
+    for ask, verdict in zip(asks, verdicts, strict=True):
+        for event in cast(Sequence[Recorded[Any]], verdict.events):
+            if isinstance(event.event, Task.Retried):
+                job = cast(EndTask, ask.command).job
+                resets.append(Ask(ResetJob(job, "retried for its task"), _because_of(event)))
+            elif isinstance(event.event, Task.Split):
+                splits.append(event)
+    await runtime.decider.decide(connection, resets)
     made: dict[tuple[str, str], int] = defaultdict(int)
-    for event in (event for verdict in verdicts for event in verdict.events):
-        facts: Any = event.event
-        part = Part(runtime, connection, Origin(f"policy:{policy.name}", event.vo, now(), event.id,
-                                                event.correlation or event.id, RIGHTS))  # fmt: skip
-        row = rows[event.vo, facts.name]
-        if isinstance(facts, Task.Retried):
-            await part.decide([ResetJob(await job_of(runtime, connection, event), "retried for its task")])
-        elif isinstance(facts, Task.Split):
-            key = (event.vo, facts.name)
-            created = await split(part, row, facts.task, row["tasks"] + 1 + made[key], whole=False)
-            made[key] += created
+    for event in splits:
+        key = (event.vo, event.event.name)
+        part, first = Part(runtime, connection, _because_of(event)), rows[key]["tasks"] + 1 + made[key]
+        made[key] += await split(part, rows[key], event.event.task, first, whole=False)
     for (vo, name), row in rows.items():
         if row["status"] == Status.DRAINING:
             part = Part(runtime, connection, Origin(f"policy:{policy.name}", vo, now()))
             await part.again("pack", PackInputs(vo, name))
 
 
-async def job_of(runtime: Runtime, connection: Connection, event: Recorded[Any]) -> int:
-    """The job of the task whose event it is."""
-    created = await created_of(runtime, connection, event.vo, event.event.name, event.event.task)
-    return created.job
+def _because_of(event: Recorded[Event]) -> Origin:
+    return replace(origin_of(policy.name, event), rights=RIGHTS)
 
 
 async def created_of(runtime: Runtime, connection: Connection, vo: str, name: str, task: int) -> Task.Created:
