@@ -31,8 +31,10 @@ CLAIM = """update transformation_inputs i set task = u.task from unnest($2::uuid
     (file, target, task) where i.transformation = $1 and i.file = u.file and i.target = u.target
     and i.task is not distinct from nullif($5::int, 0)"""
 NUMBERS = "update job_numbers set last = last + $1 returning last - $1 + 1"
-AGAIN = """insert into timers (stream_id, name, due, topic, data, vo) values ($1, $2, now(), $3, $4, $5)
-    on conflict (stream_id, name) do update set due = excluded.due, topic = excluded.topic, data = excluded.data"""
+AGAIN = """insert into timers (stream_id, name, due, topic, data, vo, cause_id, correlation_id)
+    values ($1, $2, now(), $3, $4, $5, $6, $7) on conflict (stream_id, name) do update set due = excluded.due,
+    topic = excluded.topic, data = excluded.data, cause_id = excluded.cause_id, correlation_id = excluded.correlation_id
+    """
 C = TypeVar("C", bound=Command)
 Told = dict[str, Any]
 
@@ -51,8 +53,10 @@ class Part(NamedTuple):
 
     async def again(self, name: str, command: Command) -> None:
         """Go on with this in a transaction of its own, as soon as this one is committed."""
-        data = self.runtime.store.codec.encode(command)
-        await self.connection.execute(AGAIN, command.stream, name, command.TOPIC, data, self.origin.vo)
+        data, origin = self.runtime.store.codec.encode(command), self.origin
+        await self.connection.execute(
+            AGAIN, command.stream, name, command.TOPIC, data, origin.vo, origin.cause, origin.correlation
+        )
 
 
 def service(runtime: Runtime, kind: type[C], work: Callable[[Part, C], Awaitable[Told]]) -> Service:
