@@ -10,7 +10,7 @@ from infra.bus.messages import now
 from infra.decider import Ask, Decider
 from infra.follower import Follower
 from infra.near import AtHand, at_hand
-from infra.store import Connection
+from infra.store import Connection, Store
 from infra.timers import set_timers
 from infra.views import DIALECT, apply
 from infra.wake import Wakes
@@ -20,17 +20,50 @@ if TYPE_CHECKING:
     from infra.runtime import Runtime
 
 
+class Batches(Protocol):
+    """What a policy does with a batch: in the transaction of its position; it may be told the same batch again."""
+
+    async def __call__(self, connection: Connection, events: Sequence[Recorded[Event]]) -> Iterable[str]:
+        """Handle a batch; the logs (or "timers") that somebody should look at once this is committed."""
+
+
+def policy_of(runtime: "Runtime", policy: Policy) -> Follower:
+    """The consumer of a policy, whatever its kind."""
+    if isinstance(policy, BatchPolicy):
+        work = runtime.system.batches[policy.name](runtime)
+        return _following(policy, work, runtime.store, runtime.wakes, runtime.partitions)
+    return follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions, at_hand(runtime))
+
+
 def follow_policy(
     policy: Policy, decider: Decider, wakes: Wakes, partitions: int, known: AtHand | None = None
 ) -> Follower:
-    """The consumer of a policy: its commands are decided and its timers set in the transaction of its position."""
+    """The consumer of a policy of reactions."""
+    return _following(policy, _reacting(policy, decider, known or {}), decider.store, wakes, partitions)
+
+
+def _following(policy: Policy, work: Batches, store: Store, wakes: Wakes, partitions: int) -> Follower:
     due: set[str] = set()
-    fresh = True  # whether this batch is tried for the first time; after a conflict only the log is believed
 
     async def handle(connection: Connection, events: Sequence[Recorded[Event]]) -> None:
+        due.update(await work(connection, events))
+
+    def after() -> None:
+        for name in due:
+            wakes.wake(name)
+        due.clear()
+
+    return Follower(policy.name, policy.log, policy.topics, handle, store, partitions, after)
+
+
+def _reacting(policy: Policy, decider: Decider, known: AtHand) -> Batches:
+    """Its commands are decided and its timers set in the transaction of its position."""
+    fresh = True  # whether this batch is tried for the first time; after a conflict only the log is believed
+
+    async def work(connection: Connection, events: Sequence[Recorded[Event]]) -> Iterable[str]:
         asks: list[Ask] = []
         laters: list[tuple[Recorded[Event], Later]] = []
-        asking = Lookups(decider, connection, known or {})
+        asking = Lookups(decider, connection, known)
         for event in events:
             wanted = policy.lookups(event)
             found = {name: await asking.rows(name, event) for name in wanted} if wanted else None
@@ -49,41 +82,9 @@ def follow_policy(
         await decider.decide(connection, asks, histories)
         fresh = True
         await set_timers(connection, laters, decider.store)
-        due.update(decider.system.commands[type(ask.command)].LOG for ask in asks)
-        if laters:
-            due.add("timers")
+        return {decider.system.commands[type(ask.command)].LOG for ask in asks} | ({"timers"} if laters else set())
 
-    def after() -> None:
-        for name in due:
-            wakes.wake(name)
-        due.clear()
-
-    return Follower(policy.name, policy.log, policy.topics, handle, decider.store, partitions, after)
-
-
-class Batches(Protocol):
-    """What a batch policy does: in the transaction of its position; it may be told the same batch again."""
-
-    async def __call__(self, connection: Connection, events: Sequence[Recorded[Event]]) -> Iterable[str]:
-        """Handle a batch; the logs (or "timers") that somebody should look at once this is committed."""
-
-
-def policy_of(runtime: "Runtime", policy: Policy) -> Follower:
-    """The consumer of a policy, whatever its kind."""
-    if not isinstance(policy, BatchPolicy):
-        return follow_policy(policy, runtime.decider, runtime.wakes, runtime.partitions, at_hand(runtime))
-    work = runtime.system.batches[policy.name](runtime)
-    due: set[str] = set()
-
-    async def handle(connection: Connection, events: Sequence[Recorded[Event]]) -> None:
-        due.update(await work(connection, events))
-
-    def after() -> None:
-        for name in due:
-            runtime.wakes.wake(name)
-        due.clear()
-
-    return Follower(policy.name, policy.log, policy.topics, handle, runtime.store, runtime.partitions, after)
+    return work
 
 
 def follow_view(view: Projection, decider: Decider, partitions: int) -> Follower:
