@@ -13,6 +13,7 @@ from domain.data.file import (
     ClearReplica,
     ConfirmReplica,
     Content,
+    DescribeFile,
     DoubtReplica,
     DropReplica,
     File,
@@ -24,6 +25,7 @@ from domain.data.file import (
     Status,
     TrustReplica,
 )
+from domain.data.metadata import MOST_VALUES
 from domain.data.names import check_file, directory_stream, file_stream, lineage
 from domain.errors import Code, Refused
 
@@ -150,3 +152,11 @@ def test_files_of_a_directory_lie_together_in_every_index(parts: list[str]) -> N
     assert len({file_stream(f"{directory}/{n}") for n in range(5)}) == 5
     assert lineage(directory)[-1] == directory
     assert lineage(directory)[0] == "/lhcb"
+
+
+def test_a_value_that_is_taken_away_leaves_room_for_another_one() -> None:
+    full = File.Described(LFN, {f"field{n}": n for n in range(MOST_VALUES)})
+    one_more = file().given(REGISTERED, full).when(DescribeFile("lhcb", LFN, {"new": 1}))
+    one_more.then_refused(Code.TOO_MANY, count=MOST_VALUES + 1, things="values", limit=MOST_VALUES)
+    instead: dict[str, int | None] = {"new": 1, "field0": None}
+    file().given(REGISTERED, full).when(DescribeFile("lhcb", LFN, dict(instead))).then(File.Described(LFN, instead))

@@ -9,6 +9,7 @@ import pytest
 from scenario import recorded
 
 from domain.bulk_action import BulkAction, DropBulk, GoOnWithBulk, Verb
+from domain.errors import Code, Refused
 from domain.job import (
     CheckJob,
     CleanJob,
@@ -225,3 +226,19 @@ def test_a_plan_is_confirmed_in_time_and_what_is_over_waits_for_nothing() -> Non
     assert reactions(bulk_actions.policy, planned) == [drop]
     for over in (BulkAction.Finished(), BulkAction.Dropped()):
         assert reactions(bulk_actions.policy, recorded(over, ACTION)) == [Later(ACTION, "state")]
+
+
+def test_parts_of_a_policy_are_joined_and_stay_what_they_are() -> None:
+    part = Policy(rescheduling.policy.name, log="jobs")
+
+    @part
+    def forget(event: Recorded[Job.Failed]) -> Iterator[Command]:
+        yield DropBulk(ACTION)
+
+    failed = of_job(Job.Failed(1, next(iter(PASSING))))
+    alone = reactions(rescheduling.policy, failed)
+    assert reactions(rescheduling.policy | part, failed) == [*alone, DropBulk(ACTION)]
+    assert (reactions(rescheduling.policy, failed), reactions(part, failed)) == (alone, [DropBulk(ACTION)])
+    with pytest.raises(Refused) as refused:
+        part | scheduling.policy
+    assert refused.value.code is Code.SYSTEM
