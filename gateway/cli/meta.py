@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.ids import Json
-from gateway.cli.lfns import ROUTE, Lfns, expanded, report
+from gateway.cli.lfns import ROUTE, Lfns, expanded, parts, report
 from gateway.cli.output import Column, as_json, json_lines, out, table
 from gateway.cli.session import connected
 from gateway.cli.text import shown
@@ -100,9 +100,11 @@ def set_values(
         if not sign:
             raise typer.BadParameter(f"{each!r}: expected NAME=VALUE")
         given[name.strip()] = value.strip() or None
+    results: list[dict[str, Any]] = []
     with connected() as session:
-        answer = session.post(f"{ROUTE}/describe", {"paths": expanded(session, paths), "values": given})
-    report(answer["results"], json, "path")
+        for part in parts(expanded(session, paths)):
+            results += session.post(f"{ROUTE}/describe", {"paths": part, "values": given})["results"]
+    report(results, json, "path")
 
 
 def show(path: Annotated[str, typer.Argument(metavar="PATH")], json: Json = False) -> None:

@@ -140,6 +140,8 @@ def get(
     results: list[Row] = []
     with connected() as session, progress() as bar:
         names = expanded(session, lfns)
+        if len({name.rpartition("/")[2] for name in names}) < len(names):
+            raise typer.BadParameter("two files have the same name")
         to.mkdir(parents=True, exist_ok=True)
         task = bar.add_task("get", total=None)
         for part in parts(names, AT_ONCE):
@@ -172,7 +174,8 @@ def _fetch(url: str, path: Path, source: Row, moved: Moved) -> None:
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
     have = have if have < source["size"] else 0
-    with reaching(), httpx.stream("GET", url, timeout=PATIENCE, headers={"Range": f"bytes={have}-"}) as response:
+    further = {"Range": f"bytes={have}-"} if have else {}  # of an empty file there is no range
+    with reaching(), httpx.stream("GET", url, timeout=PATIENCE, headers=further) as response:
         if not response.is_success:
             response.read()
         answered(response)
