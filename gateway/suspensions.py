@@ -11,6 +11,7 @@ from sqlalchemy import select
 from domain.errors import Code, Refused
 from domain.suspension import Kind, Resume, Running, Suspend, SuspensionCommand
 from domain.values import subject
+from gateway.auth.granting import BUILT_IN
 from gateway.fields import Body, Text
 from gateway.keys import Key, Keyed
 from gateway.ports import Outside, Principal, Row, World
@@ -122,7 +123,7 @@ def _typed(world: World, vo: str, name: str) -> dict[str, str]:
     registry = world.configuration().registry.get(vo)
     if registry is None:
         return {}
-    issuer = registry.idp.issuer if registry.idp else "spinor"
+    issuer = registry.idp.issuer if registry.idp else BUILT_IN
     found = ((sub, user.preferred_username) for sub, user in registry.users.items())
     return {subject(vo, issuer, sub): label for sub, label in found if name in (sub, label)}
 

@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import Column, DateTime, Select, Table, Text, Uuid, select
 
 from domain.data.file import File, Held
-from domain.data.names import file_stream
 from domain.messages import Recorded
 from projections.data.directories import among
 from projections.jobs import metadata
@@ -81,11 +80,6 @@ def restored(event: Recorded[File.Restored]) -> list[Put]:
 
 def _sure(event: Recorded[Any]) -> Values:
     return {"state": Held.ACTIVE.value, "since": event.at, "sure_at": event.at, "reason": None}
-
-
-def of_files(lfns: Sequence[str]) -> Select[Any]:
-    """The replicas of some files."""
-    return select(replicas).where(among(replicas.c.file, [file_stream(lfn) for lfn in lfns]))
 
 
 def of_ids(ids: Sequence[UUID]) -> Select[Any]:
