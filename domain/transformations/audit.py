@@ -6,13 +6,9 @@ from typing import Any
 
 from domain.messages import Event
 from domain.transformations.inputs import Inputs
-from domain.transformations.task import Status, Task
+from domain.transformations.task import ENDS, Status, Task
 
 MOST_TOLD = 20
-ENDS: Mapping[type[Event], Status] = {
-    Task.Done: Status.DONE, Task.Quarantined: Status.QUARANTINED, Task.Split: Status.SPLIT,
-    Task.Cancelled: Status.CANCELLED,
-}  # fmt: skip
 
 
 class Audit:
