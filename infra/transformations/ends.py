@@ -17,7 +17,6 @@ from domain.transformations.task import EndTask, PackInputs, Task
 from domain.transformations.transformation import Status
 from domain.values import job_number
 from handlers.transformations.ends import policy
-from infra.bus.messages import now
 from infra.consumers import Batches, origin_of
 from infra.decider import Ask, Verdict
 from infra.runtime import Runtime
@@ -88,10 +87,10 @@ async def _follow(
         key = (event.vo, event.event.name)
         part, first = Part(runtime, connection, _because_of(event)), rows[key]["tasks"] + 1 + made[key]
         made[key] += await split(part, rows[key], event.event.task, first, whole=False)
-    for (vo, name), row in rows.items():
-        if row["status"] == Status.DRAINING:
-            part = Part(runtime, connection, Origin(f"policy:{policy.name}", vo, now()))
-            await part.again("pack", PackInputs(vo, name))
+    ended = {(ask.origin.vo, cast(EndTask, ask.command).name): ask.origin for ask in asks}
+    for (vo, name), origin in ended.items():
+        if rows[vo, name]["status"] == Status.DRAINING:
+            await Part(runtime, connection, origin).again("pack", PackInputs(vo, name))
 
 
 def _because_of(event: Recorded[Event]) -> Origin:
