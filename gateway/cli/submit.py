@@ -1,6 +1,7 @@
 """`job submit` and `job plan`: descriptions become jobs, and everything that is wrong with them is told at once."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -164,7 +165,9 @@ def reject(problems: Sequence[Problem]) -> None:
 def _read(files: Sequence[str]) -> tuple[list[Described], list[Problem]]:
     found: list[Described] = []
     problems: list[Problem] = []
-    for file in dict.fromkeys(files):
+    for file, times in Counter(files).items():
+        if times > 1:
+            note(f"{file} is named {times} times and submitted once")
         try:
             found += sources.read(file)
         except Wrong as wrong:

@@ -37,6 +37,12 @@ def test_ids_come_out_one_a_line_and_the_summary_goes_to_stderr(spinor: Any, fil
     assert "3 jobs submitted, 1 to correct" in result.stderr
 
 
+def test_a_file_that_is_named_twice_is_submitted_once_and_that_is_told(spinor: Any, files: Path) -> None:
+    result = spinor("job", "submit", "good.jdl", "good.jdl")
+    assert len(ids(result)) == 1
+    assert "good.jdl is named 2 times and submitted once" in result.stderr
+
+
 def test_a_parametric_description_is_one_submission_with_its_files(spinor: Any, files: Path, site: Any) -> None:
     jobs = ids(spinor("job", "submit", "many.jdl"))
     assert jobs == [jobs[0], jobs[0] + 1]
